@@ -1,0 +1,90 @@
+"""The errors of runfold, drawn as a tree.
+
+RunfoldError
+├── ConfigurationError      halt         a setting, option or name is wrong
+├── EventRejected           dead_letter  one record cannot become an event
+├── SchemaError             halt         a schema file is broken or was changed incompatibly
+├── BrokerUnavailable       retry        Kafka does not answer
+├── LogGone                 halt         the log no longer holds an offset that is needed
+├── LakeUnavailable         retry        the lake cannot be written or read now
+├── LakeCorrupt             halt         a lake file is not what its name says
+└── QueryFailed             halt         DuckDB refused a statement
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Disposition = Literal["retry", "dead_letter", "halt"]
+
+
+class RunfoldError(Exception):
+    """Base of every error that runfold raises on purpose.
+
+    `disposition` says what a caller does with it; `code` is stable and is also the metric label.
+    """
+
+    code: ClassVar[str] = "runfold_error"
+    disposition: ClassVar[Disposition] = "halt"
+
+
+class ConfigurationError(RunfoldError):
+    """A setting, an option or a name is wrong; the message names it."""
+
+    code = "configuration"
+
+
+class EventRejected(RunfoldError):
+    """One record cannot become an event.
+
+    `reason` is one of `DeadLetterReason` and stable; the message says what is wrong with it.
+    """
+
+    code = "event_rejected"
+    disposition: ClassVar[Disposition] = "dead_letter"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+class SchemaError(RunfoldError):
+    """A schema file is broken, or is incompatible with an earlier version of itself."""
+
+    code = "schema"
+
+
+class BrokerUnavailable(RunfoldError):
+    """Kafka does not answer at the address given."""
+
+    code = "broker_unavailable"
+    disposition: ClassVar[Disposition] = "retry"
+
+
+class LogGone(RunfoldError):
+    """The log no longer holds an offset that derived data would continue from."""
+
+    code = "log_gone"
+
+
+class LakeUnavailable(RunfoldError):
+    """The lake cannot be written or read at the moment: disk full, no permission, no network."""
+
+    code = "lake_unavailable"
+    disposition: ClassVar[Disposition] = "retry"
+
+
+class LakeCorrupt(RunfoldError):
+    """A lake file is not what its name says."""
+
+    code = "lake_corrupt"
+
+
+class QueryFailed(RunfoldError):
+    """DuckDB refused a statement; the message is DuckDB's own."""
+
+    code = "query_failed"

@@ -1,0 +1,82 @@
+"""The words that events and runs are described with.
+
+An event type outside this list is kept and counted, never refused.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """What happened, in the past tense."""
+
+    RUN_STARTED = "run.started"
+    RUN_UPDATED = "run.updated"
+    RUN_HEARTBEAT = "run.heartbeat"
+    RUN_ENDED = "run.ended"
+    TOOL_STARTED = "tool.started"
+    TOOL_ENDED = "tool.ended"
+    LLM_CALLED = "llm.called"
+    DECISION_MADE = "decision.made"
+    ERROR_RAISED = "error.raised"
+    METRIC_RECORDED = "metric.recorded"
+    LOG_WRITTEN = "log.written"
+    SPAN_ENDED = "span.ended"
+    TRANSCRIPT_SAVED = "transcript.saved"
+    COMMIT_ASSOCIATED = "commit.associated"
+    CUSTOM = "custom"
+
+
+class RunStatus(StrEnum):
+    """How a run stands. `orphaned` is given by readers, from heartbeats; the fold has no clock."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    PARTIAL = "partial"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    ORPHANED = "orphaned"
+
+
+class DeadLetterReason(StrEnum):
+    """Why a record could not become an event. Stable: these are stored and counted by."""
+
+    NO_KEY = "no_key"
+    NO_VALUE = "no_value"
+    TOO_LARGE = "too_large"
+    NOT_AVRO = "not_avro"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    BAD_BODY = "bad_body"
+    MISSING_ID = "missing_id"
+    MISSING_TYPE = "missing_type"
+    KEY_MISMATCH = "key_mismatch"
+    BAD_TIME = "bad_time"
+
+
+TERMINAL_STATUSES = frozenset(
+    {
+        RunStatus.SUCCESS.value,
+        RunStatus.FAILURE.value,
+        RunStatus.PARTIAL.value,
+        RunStatus.TIMEOUT.value,
+        RunStatus.CANCELLED.value,
+    }
+)
+
+_STATUS_ALIASES = {
+    "failed": RunStatus.FAILURE,
+    "error": RunStatus.FAILURE,
+    "completed": RunStatus.SUCCESS,
+    "succeeded": RunStatus.SUCCESS,
+    "ok": RunStatus.SUCCESS,
+    "canceled": RunStatus.CANCELLED,
+}
+
+
+def canonical_status(status: str) -> str:
+    """Return the status that `status` is a spelling of, or `status` itself where it is none."""
+    folded = status.strip().lower()
+    return str(_STATUS_ALIASES.get(folded, folded))

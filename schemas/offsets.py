@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,11 +48,11 @@ class Ranged(Protocol):
     def range(self) -> OffsetRange: ...
 
 
-R = TypeVar("R", bound=Ranged)
+R = TypeVar("R", bound=Ranged, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Tile[R: Ranged]:
+class Tile(Generic[R]):
     """One piece of derived data and the part of its range that it is read for."""
 
     source: R
@@ -60,7 +60,7 @@ class Tile[R: Ranged]:
 
 
 @dataclass(frozen=True, slots=True)
-class Tiling[R: Ranged]:
+class Tiling(Generic[R]):
     """Pieces that cover a log without overlap, in offset order, and the holes between them."""
 
     tiles: tuple[Tile[R], ...]

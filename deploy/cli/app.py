@@ -1,0 +1,49 @@
+"""The command line: gathers the commands and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Annotated
+
+import typer
+
+from runfold.deploy.cli.terminal import EXIT_FAILED, EXIT_USAGE, OUT, fail
+from runfold.schemas.errors import ConfigurationError, QueryFailed, RunfoldError
+
+app = typer.Typer(
+    name="runfold",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="See what your agents did, what it cost, and why one died.",
+    epilog="Start with [bold]runfold up[/], then [bold]runfold demo[/] in another terminal.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        OUT.print(f"runfold {importlib.metadata.version('runfold')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    del version
+
+
+def run() -> None:
+    """Run the command line. A wrong use exits with 2, a failure with 1, Ctrl-C with 130."""
+    try:
+        app()
+    except (ConfigurationError, QueryFailed) as error:
+        raise SystemExit(fail(str(error), code=EXIT_USAGE).exit_code) from error
+    except RunfoldError as error:
+        raise SystemExit(fail(str(error), code=EXIT_FAILED).exit_code) from error
+    except KeyboardInterrupt as error:
+        raise SystemExit(130) from error

@@ -1,0 +1,53 @@
+"""What all commands share: consoles, option types, and how an error becomes an exit code."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+OUT = Console(highlight=False, soft_wrap=True)
+"""Results. Colours turn off by NO_COLOR and where the output is no terminal."""
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Progress and errors."""
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of all that runfold keeps. [default: ~/.runfold]"),
+]
+Broker = Annotated[
+    str | None,
+    typer.Option(
+        "--broker", metavar="HOST:PORT", help="Kafka to use. [default: the running stack's]"
+    ),
+]
+Lake = Annotated[
+    Path | None, typer.Option("--lake", help="Folder of the lake. [default: DATA_DIR/lake]")
+]
+
+
+def fail(message: str, *, hint: str | None = None, code: int = EXIT_FAILED) -> typer.Exit:
+    """Print an error and return what to raise."""
+    ERR.print(f"[bold red]error:[/] {_plain(message)}")
+    if hint:
+        ERR.print(f"[dim]{_plain(hint)}[/]")
+    return typer.Exit(code)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,93 @@
+"""The settings of one process: built from the environment at the entry point and nowhere else."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runfold.schemas.errors import ConfigurationError
+
+PREFIX = "RUNFOLD_"
+CLIENT_VARIABLES = frozenset({"RUNFOLD_DEBUG", "RUNFOLD_PARENT_RUN", "RUNFOLD_JOURNAL"})
+"""Read by the client library, which takes no settings object."""
+STACK_FILE = "stack.json"
+DEFAULT_BROKER = "127.0.0.1:9092"
+
+
+class Settings(BaseSettings):
+    """Where things are and how often the worker writes."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data_dir: Path = Field(
+        default=Path("~/.runfold"), description="Folder of all that runfold keeps on this machine."
+    )
+    broker: str | None = Field(
+        default=None,
+        description="HOST:PORT of Kafka; default the running stack's, else 127.0.0.1:9092.",
+    )
+    lake: Path | None = Field(
+        default=None, description="Folder of the lake; default DATA_DIR/lake."
+    )
+    group: str = Field(default="runfold", description="Consumer group of the workers.")
+    flush_interval_seconds: float = Field(
+        default=2.0, gt=0, description="Seconds between two writes of a worker to the lake."
+    )
+
+    @property
+    def home(self) -> Path:
+        """`data_dir` with `~` resolved."""
+        return self.data_dir.expanduser().absolute()
+
+    @property
+    def lake_dir(self) -> Path:
+        """The lake's folder."""
+        return (self.lake.expanduser() if self.lake else self.home / "lake").absolute()
+
+    @property
+    def bootstrap(self) -> str:
+        """HOST:PORT of the Kafka to talk to."""
+        return self.broker or running_stack(self.home).get("broker") or DEFAULT_BROKER
+
+    @property
+    def flush_interval(self) -> timedelta:
+        """The time between two writes of a worker to the lake."""
+        return timedelta(seconds=self.flush_interval_seconds)
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """Build the settings; `given` are command line options, None where absent, which win.
+
+    Raises: ConfigurationError naming the variable or option, and for an unknown `RUNFOLD_*`
+    variable the nearest known one.
+    """
+    environment = os.environ if environment is None else environment
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | CLIENT_VARIABLES
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+            raise ConfigurationError(f"unknown environment variable {name}{hint}")
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"{field} (or {PREFIX}{field.upper()}): {first['msg']}") from error
+
+
+def running_stack(home: Path) -> dict[str, Any]:
+    """Return what the stack that runs over `home` wrote of itself, empty where none runs."""
+    try:
+        described = json.loads((home / STACK_FILE).read_text("utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return described if isinstance(described, dict) else {}

@@ -1,0 +1,49 @@
+"""A batch of records as it came from one partition of the log, in columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runfold.schemas.offsets import LogPartition, OffsetRange
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Records of one partition.
+
+    Shape: n >= 1 records; the lists are as long as each other; offsets strictly increasing, gaps
+    normal. `position` is where the reader stood before: offsets from `position` up to the first
+    record hold no record. `covers` is therefore all that this batch accounts for.
+    Units: `timestamps_ms` milliseconds since 1970 UTC, set by the log.
+    """
+
+    log: LogPartition
+    position: int
+    offsets: list[int]
+    timestamps_ms: list[int]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def covers(self) -> OffsetRange:
+        """The offsets that this batch accounts for."""
+        return OffsetRange(self.position, self.offsets[-1])
+
+    def from_offset(self, first: int) -> RecordBatch | None:
+        """Return the part from offset `first` on, None where nothing is left."""
+        if first <= self.position:
+            return self
+        at = next((i for i, offset in enumerate(self.offsets) if offset >= first), None)
+        if at is None:
+            return None
+        return RecordBatch(
+            self.log,
+            first,
+            self.offsets[at:],
+            self.timestamps_ms[at:],
+            self.keys[at:],
+            self.values[at:],
+        )

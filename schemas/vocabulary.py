@@ -66,6 +66,7 @@ TERMINAL_STATUSES = frozenset(
     }
 )
 
+BLANKS = " \t\r\n"
 _STATUS_ALIASES = {
     "failed": RunStatus.FAILURE,
     "error": RunStatus.FAILURE,
@@ -78,5 +79,10 @@ _STATUS_ALIASES = {
 
 def canonical_status(status: str) -> str:
     """Return the status that `status` is a spelling of, or `status` itself where it is none."""
-    folded = status.strip().lower()
+    folded = status.strip(BLANKS).lower()
     return str(_STATUS_ALIASES.get(folded, folded))
+
+
+def statuses_spelled(status: str) -> list[str]:
+    """Return the lower-case spellings that mean `status`, itself first."""
+    return [status, *(alias for alias, meant in _STATUS_ALIASES.items() if meant == status)]

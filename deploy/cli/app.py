@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.terminal import EXIT_FAILED, EXIT_USAGE, OUT, fail
 from runfold.schemas.errors import ConfigurationError, QueryFailed, RunfoldError
 
@@ -35,6 +36,9 @@ def _options(
     ] = False,
 ) -> None:
     del version
+
+
+app.command()(demo)
 
 
 def run() -> None:

@@ -1,0 +1,171 @@
+"""The partitions that one worker owns: what is folded, made durable, and resumed.
+
+The order of a flush is dead letters, then the lake, then Kafka's commit. A crash between any two
+of them loses nothing and doubles nothing, since what is derived carries the range it came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from runfold.processors.dead_letters import DeadLetterSender
+from runfold.processors.errors import lake_ahead, log_gone
+from runfold.processors.run_table import RunTable
+from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable
+from runfold.schemas.lake import LakeStore
+from runfold.schemas.offsets import LogPartition
+from runfold.schemas.record_batch import RecordBatch
+
+log = structlog.get_logger(__name__)
+
+SeekBack = Callable[[int, int], Awaitable[None]]
+"""Makes the consumer read a partition from an offset on again: partition, offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPolicy:
+    """When folded records are written to the lake.
+
+    Units: `most_records` records of one partition that may wait; more are not read until they
+    are written.
+    """
+
+    interval: timedelta = timedelta(seconds=2)
+    most_records: int = 200_000
+    first_pause: timedelta = timedelta(milliseconds=200)
+    longest_pause: timedelta = timedelta(seconds=10)
+
+
+class Partitions:
+    """Owns the run tables of the assigned partitions. Used from one event loop."""
+
+    def __init__(
+        self,
+        topic: str,
+        topic_id: str,
+        *,
+        lake: LakeStore,
+        dead_letters: DeadLetterSender,
+        policy: FlushPolicy,
+    ) -> None:
+        self._topic = topic
+        self._topic_id = topic_id
+        self._lake = lake
+        self._dead_letters = dead_letters
+        self._policy = policy
+        self._tables: dict[int, RunTable] = {}
+        self._locks: dict[int, asyncio.Lock] = {}
+        self._writing = asyncio.Lock()
+
+    def durable(self) -> dict[int, int]:
+        """Return for each partition the offset up to which all is durable, exclusive."""
+        return {partition: table.durable_offset for partition, table in self._tables.items()}
+
+    def runs_held(self) -> int:
+        """Return how many runs the tables hold."""
+        return sum(len(table) for table in self._tables.values())
+
+    async def resume(
+        self, partitions: set[int], bounds: Mapping[int, tuple[int, int]]
+    ) -> dict[int, int]:
+        """Take over `partitions`; return for each the offset to read from.
+
+        Shape: `bounds` has the first and the next offset of the log of each. A table that was held
+        before goes on where it is, as long as the lake is not ahead of it: it is as right as any.
+        Raises: LogGone (halt), LakeUnavailable (retry).
+        """
+        for partition in self._tables.keys() - partitions:
+            del self._tables[partition]
+        for partition in sorted(partitions):
+            async with self._lock(partition):
+                table = await asyncio.to_thread(
+                    self._resumed, partition, self._tables.get(partition), bounds[partition]
+                )
+                self._tables[partition] = table
+        log.info("partitions resumed", offsets=self.positions(), runs=self.runs_held())
+        return self.positions()
+
+    def positions(self) -> dict[int, int]:
+        """Return for each partition the offset to read next."""
+        return {partition: table.next_offset for partition, table in self._tables.items()}
+
+    def _resumed(
+        self, partition: int, held: RunTable | None, bounds: tuple[int, int]
+    ) -> RunTable:
+        first, end = bounds
+        point = self._lake.resume(LogPartition(self._topic_id, partition))
+        if point.next_offset is None:
+            needed = first if held is None else held.next_offset
+        else:
+            needed = point.next_offset if held is None else max(held.next_offset, point.next_offset)
+        if needed < first:
+            raise log_gone(self._topic, partition, needed, first)
+        if needed > end:
+            raise lake_ahead(self._topic, partition, needed, end)
+        if held is not None and held.next_offset == needed:
+            return held
+        return RunTable(LogPartition(self._topic_id, partition), needed, point.states)
+
+    async def take(self, batch: RecordBatch, seek_back: SeekBack) -> None:
+        """Fold a batch; where records before it are missing, have them read again."""
+        partition = batch.log.partition
+        async with self._lock(partition):
+            table = self._tables.get(partition)
+            if table is None:
+                return
+            if batch.position > table.next_offset:
+                log.info("records skipped", partition=partition, needed=table.next_offset)
+                await seek_back(partition, table.next_offset)
+                return
+            table.take(batch)
+        await self._hold_back(partition)
+
+    async def _hold_back(self, partition: int) -> None:
+        pause = self._policy.first_pause
+        while (
+            table := self._tables.get(partition)
+        ) is not None and table.pending_records >= self._policy.most_records:
+            if not await self.flush(partition):
+                await asyncio.sleep(pause.total_seconds())
+                pause = min(pause * 2, self._policy.longest_pause)
+
+    async def flush_all(self) -> None:
+        """Make durable what can be made durable now."""
+        for partition in sorted(self._tables):
+            await self.flush(partition)
+
+    async def flush(self, partition: int) -> bool:
+        """Make one partition durable; return False where it must wait for a broker or a lake."""
+        async with self._lock(partition):
+            table = self._tables.get(partition)
+            flush = None if table is None else table.pending()
+            if table is None or flush is None:
+                return True
+            started = time.monotonic()
+            try:
+                if table.dead_letters:
+                    await self._dead_letters.send(table.dead_letters)
+                    table.dead_letters.clear()
+                async with self._writing:
+                    await asyncio.to_thread(self._lake.write, flush)
+            except (BrokerUnavailable, LakeUnavailable) as error:
+                log.warning("flush waits", partition=partition, code=error.code, error=str(error))
+                return False
+            table.flushed(flush)
+        log.debug(
+            "flushed",
+            partition=partition,
+            range=str(flush.range),
+            records=flush.counts.records,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return True
+
+    def _lock(self, partition: int) -> asyncio.Lock:
+        return self._locks.setdefault(partition, asyncio.Lock())

@@ -1,0 +1,238 @@
+"""The record-batch transport: Faust's consumer, handing on batches instead of messages.
+
+Faust's aiokafka transport makes one message of each record, which carries 13,000 records a second
+into an agent; a batch for each partition and poll carries as many as aiokafka can fetch. Its
+bookkeeping of single acknowledgements is replaced as well: what is committed is what the owner of
+the partitions has made durable, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message
+
+from runfold.processors.errors import log_gone
+from runfold.schemas.offsets import LogPartition
+from runfold.schemas.record_batch import RecordBatch
+
+POLL_SECONDS = 0.5
+
+
+class PartitionOwner(Protocol):
+    """Who folds the partitions that this consumer is assigned. Called on the main event loop."""
+
+    async def resume(
+        self, partitions: set[int], bounds: Mapping[int, tuple[int, int]]
+    ) -> dict[int, int]:
+        """Take over `partitions`; return for each the offset to read from.
+
+        Shape: `bounds` has the first and the next offset of the log of each.
+        """
+
+    async def flush_all(self) -> None:
+        """Make durable what can be made durable now."""
+
+    def durable(self) -> dict[int, int]:
+        """Return for each partition the offset up to which all is durable, exclusive."""
+
+
+class RecordBatchThread(driver.AIOKafkaConsumerThread):
+    """Fetches batches, in the consumer's own thread and event loop."""
+
+    _seeks = 0
+    _one_fetch: asyncio.Lock | None = None
+
+    async def fetch_batches(self, topic_id: str, partitions: set[TP]) -> list[RecordBatch]:
+        """Return what is there of `partitions`, at the latest after `POLL_SECONDS`.
+
+        Raises: LogGone (halt) where the log has been cut off beyond the place read from.
+        """
+        return await self.call_thread(self._fetch_batches, topic_id, partitions)  # type: ignore[no-any-return]
+
+    async def _fetch_batches(self, topic_id: str, partitions: set[TP]) -> list[RecordBatch]:
+        if self._one_fetch is None:
+            self._one_fetch = asyncio.Lock()
+        consumer = self._ensure_consumer()
+        async with self._one_fetch:  # an abandoned fetch still moves positions
+            if not self.consumer.flow_active:
+                return []
+            subscriptions = consumer._fetcher._subscriptions
+            assignment = subscriptions.subscription.assignment
+            if assignment is None or not assignment.active:
+                return []
+            seeks, before = self._seeks, _positions(assignment, partitions)
+            with subscriptions.fetch_context():
+                fetched = await consumer._fetcher.fetched_records(
+                    set(before), timeout=POLL_SECONDS, max_records=consumer._max_poll_records
+                )
+            if seeks != self._seeks or subscriptions.subscription.assignment is not assignment:
+                return []  # the owner sees that they are missing, and seeks back
+            for tp, records in fetched.items():
+                if records[0].offset > before[tp]:
+                    await self._check_not_cut_off(tp, before[tp])
+            return [
+                _batch(topic_id, tp, before[tp], records) for tp, records in fetched.items()
+            ]
+
+    async def _check_not_cut_off(self, tp: TopicPartition, position: int) -> None:
+        starts = await self._ensure_consumer().beginning_offsets([tp])
+        if starts[tp] > position:
+            raise log_gone(tp.topic, tp.partition, position, starts[tp])
+
+    async def seek_to(self, offsets: Mapping[TP, int]) -> None:
+        """Read from `offsets` on."""
+        await self.call_thread(self._seek_to, offsets)
+
+    async def _seek_to(self, offsets: Mapping[TP, int]) -> None:
+        self._seeks += 1
+        consumer = self._ensure_consumer()
+        for tp, offset in offsets.items():
+            place = TopicPartition(tp.topic, tp.partition)
+            if place in consumer.assignment():
+                consumer.seek(place, offset)
+
+    async def bounds(self, partitions: set[TP]) -> dict[int, tuple[int, int]]:
+        """Return the first and the next offset of the log of each partition."""
+        places = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
+        consumer = self._ensure_consumer()
+        starts = await self.call_thread(consumer.beginning_offsets, places)
+        ends = await self.call_thread(consumer.end_offsets, places)
+        return {tp.partition: (starts[tp], ends[tp]) for tp in places}
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        wanted = {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
+        try:
+            await consumer.commit({tp: at for tp, at in wanted.items() if tp in assigned})
+        except KafkaError as error:  # the next commit says the same and more
+            self.log.info("Offsets not committed now: %r", error)
+            return False
+        return True
+
+
+def _positions(assignment: Any, partitions: set[TP]) -> dict[TopicPartition, int]:
+    states = {
+        place: assignment.state_value(place)
+        for place in (TopicPartition(tp.topic, tp.partition) for tp in partitions)
+    }
+    return {
+        place: state.position
+        for place, state in states.items()
+        if state is not None and state.has_valid_position
+    }
+
+
+def _batch(topic_id: str, tp: TopicPartition, position: int, records: list[Any]) -> RecordBatch:
+    return RecordBatch(
+        LogPartition(topic_id, tp.partition),
+        position,
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+    )
+
+
+class RecordBatchConsumer(driver.Consumer):
+    """Faust's consumer over `RecordBatchThread`, with the owner's word on what is durable."""
+
+    _thread: RecordBatchThread
+    _committed: dict[TP, int]
+
+    def _new_consumer_thread(self) -> RecordBatchThread:
+        self._committed = {}
+        return RecordBatchThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def _owner(self) -> PartitionOwner:
+        return self.app.partition_owner  # type: ignore[no-any-return,attr-defined]
+
+    async def perform_seek(self) -> None:
+        """Go where the owner continues; Kafka's committed offsets are only a hint."""
+        assigned = {TP(*tp) for tp in self.assignment()}
+        self._committed = {tp: at for tp, at in self._committed.items() if tp in assigned}
+        bounds = await self._thread.bounds(assigned)
+        offsets = await self._owner.resume({tp.partition for tp in assigned}, bounds)
+        await self._thread.seek_to({tp: offsets[tp.partition] for tp in assigned})
+
+    async def seek_back(self, tp: TP, offset: int) -> None:
+        """Read a partition from `offset` on again."""
+        await self._thread.seek_to({tp: offset})
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        while not (self.should_stop or fetcher.should_stop):
+            if not self.flow_active:
+                await self.wait(self.can_resume_flow)
+                continue
+            generation = self.app.consumer_generation_id
+            partitions = set(self._get_active_partitions())
+            if not partitions:
+                await self.sleep(0.1)
+                continue
+            batches = await self._thread.fetch_batches(self.app.topic_id, partitions)
+            for batch in batches:
+                if not self.flow_active or generation != self.app.consumer_generation_id:
+                    break
+                await self.wait_first(
+                    self.callback(self._message(batch)), self.suspend_flow.wait()
+                )
+            await self.sleep(0)
+
+    def _message(self, batch: RecordBatch) -> ConsumerMessage:
+        tp = TP(self.app.events_topic_name, batch.log.partition)
+        timestamp_seconds = batch.timestamps_ms[0] / 1000
+        return ConsumerMessage(
+            tp.topic, tp.partition, batch.offsets[0], timestamp_seconds, 1, [], None, batch,
+            None, None, None, tp, generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def on_stop(self) -> None:
+        """Make durable and commit what was folded, then leave the group."""
+        await self._owner.flush_all()
+        await super().on_stop()
+
+    def ack(self, message: Message) -> bool:
+        """Forget the message: what a batch held is durable when the owner says so, not before."""
+        self._unacked_messages.discard(message)
+        message.acked = True
+        return True
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit what is durable and not committed yet."""
+        del topics, start_new_transaction
+        assigned = {TP(*tp) for tp in self.assignment()}
+        durable = {
+            TP(self.app.events_topic_name, partition): offset
+            for partition, offset in self._owner.durable().items()
+        }
+        news = {
+            tp: offset
+            for tp, offset in durable.items()
+            if tp in assigned and self._committed.get(tp) != offset
+        }
+        if not news or not await self._thread.commit(news):
+            return False
+        self._committed.update(news)
+        return True
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Do nothing: a full buffer holds up `_drain_messages`, which is enough."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Do nothing; see `on_buffer_full`."""
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Do nothing: progress is watched by what becomes durable."""
+
+
+class RecordBatchTransport(driver.Transport):
+    """Faust's aiokafka transport with `RecordBatchConsumer`."""
+
+    Consumer = RecordBatchConsumer

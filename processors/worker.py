@@ -1,0 +1,135 @@
+"""One worker: a Faust app that folds its share of the partitions into the lake."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import faust
+import structlog
+from faust.types import TP
+from faust.types.transports import TransportT
+
+from runfold.processors.dead_letters import DeadLetterSender
+from runfold.processors.partitions import FlushPolicy, Partitions
+from runfold.processors.topic_id import topic_id
+from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport
+from runfold.schemas.errors import RunfoldError
+from runfold.schemas.lake import LakeStore
+from runfold.schemas.record_batch import RecordBatch
+from runfold.schemas.topic import EVENTS
+
+log = structlog.get_logger(__name__)
+
+_MOST_RECORDS_A_POLL = 50_000
+_MOST_BYTES_A_FETCH = 4 * 1024 * 1024
+_BATCHES_WAITING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What one worker reads, and as whom.
+
+    Shape: `bootstrap` is HOST:PORT; workers of one `group` share the partitions of `topic`.
+    Units: `session_timeout_seconds` is the silence after which Kafka gives a worker's partitions
+    to another one.
+    """
+
+    bootstrap: str
+    group: str = "runfold"
+    topic: str = EVENTS.name
+    flush: FlushPolicy = field(default_factory=FlushPolicy)
+    session_timeout_seconds: float = 15.0
+
+
+class WorkerApp(faust.App):
+    """A Faust app over the record-batch transport."""
+
+    partition_owner: Partitions
+    topic_id: str
+    events_topic_name: str
+
+    def _new_transport(self) -> TransportT:
+        return RecordBatchTransport(self.conf.broker_consumer, self)
+
+
+def build_app(settings: WorkerSettings, owner: Partitions, log_id: str) -> WorkerApp:
+    """Return the Faust app of one worker: one agent over the events, one timer that flushes."""
+    scratch = tempfile.gettempdir()  # Faust wants a folder for tables, of which there are none
+    app = WorkerApp(
+        settings.group,
+        broker=f"kafka://{settings.bootstrap}",
+        store="memory://",
+        datadir=os.path.join(scratch, f"runfold-faust-{os.getpid()}"),  # noqa: PTH118
+        autodiscover=False,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=_BATCHES_WAITING,
+        broker_max_poll_records=_MOST_RECORDS_A_POLL,
+        broker_commit_interval=settings.flush.interval.total_seconds(),
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 5,
+        consumer_max_fetch_size=_MOST_BYTES_A_FETCH,
+        consumer_auto_offset_reset="earliest",
+        worker_redirect_stdouts=False,
+    )
+    app.partition_owner = owner
+    app.topic_id = log_id
+    app.events_topic_name = settings.topic
+    topic = app.topic(settings.topic, key_serializer="raw", value_serializer="raw")
+
+    async def seek_back(partition: int, offset: int) -> None:
+        consumer: RecordBatchConsumer = app.consumer  # type: ignore[assignment]
+        await consumer.seek_back(TP(settings.topic, partition), offset)
+
+    @app.agent(topic, name="fold-events")
+    async def fold_events(batches: AsyncIterable[RecordBatch]) -> None:
+        async for batch in batches:
+            await owner.take(batch, seek_back)
+
+    @app.timer(settings.flush.interval, name="flush")
+    async def flush() -> None:
+        await owner.flush_all()
+        await app.consumer.commit()
+
+    return app
+
+
+def run_worker(settings: WorkerSettings, lake: LakeStore) -> None:
+    """Run one worker until SIGTERM or SIGINT; what was folded is flushed before it ends.
+
+    Raises: BrokerUnavailable (retry), ConfigurationError, LogGone, LakeCorrupt (halt).
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    log_id = loop.run_until_complete(topic_id(settings.bootstrap, settings.topic))
+    sender = DeadLetterSender(settings.bootstrap, settings.topic)
+    owner = Partitions(
+        settings.topic, log_id, lake=lake, dead_letters=sender, policy=settings.flush
+    )
+    app = build_app(settings, owner, log_id)
+    worker: Any = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False)
+    worker.spinner = None
+    log.info("worker starts", broker=settings.bootstrap, group=settings.group, topic_id=log_id)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit:
+        cause = _cause(worker, app)
+        if cause is not None:
+            raise cause from None
+    log.info("worker stopped")
+
+
+def _cause(worker: Any, app: WorkerApp) -> RunfoldError | None:
+    """Return the error of ours that ended the worker."""
+    for service in (worker, app):
+        reason = service.crash_reason
+        if isinstance(reason, RunfoldError):
+            return reason
+    return None

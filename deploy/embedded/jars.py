@@ -27,7 +27,7 @@ Progress = Callable[[int, int, str], None]
 Fetch = Callable[[Jar, Path], Path]
 """Download one jar below a folder and return its file. Errors: OSError, RuntimeError."""
 
-_PARALLEL_DOWNLOADS = 6
+_PARALLEL_DOWNLOADS = 4
 _ATTEMPTS = 2
 _TIMEOUT_SECONDS = 30
 _FETCH_PREFIX = ".fetch-"
@@ -54,13 +54,16 @@ def default_cache_dir() -> Path:
     return base / "runfold" / f"kafka-{KAFKA_VERSION}"
 
 
-def find_broken_jars(cache_dir: Path | None = None) -> tuple[BrokenJar, ...]:
+def find_broken_jars(
+    cache_dir: Path | None = None, *, manifest: tuple[Jar, ...] | None = None
+) -> tuple[BrokenJar, ...]:
     """Return the jars that are missing from the cache, truncated or changed, in class path order.
 
     Errors: OSError when a file exists and cannot be read.
     """
     folder = cache_dir or default_cache_dir()
-    found = ((jar, jar.problem_of(folder / jar.file_name)) for jar in load_manifest())
+    wanted = load_manifest() if manifest is None else manifest
+    found = ((jar, jar.problem_of(folder / jar.file_name)) for jar in wanted)
     return tuple(BrokenJar(jar, problem) for jar, problem in found if problem is not None)
 
 
@@ -69,6 +72,7 @@ def ensure_jars(
     *,
     progress: Progress | None = None,
     fetch: Fetch | None = None,
+    manifest: tuple[Jar, ...] | None = None,
 ) -> tuple[Path, ...]:
     """Make the cache complete and return the jars in class path order.
 
@@ -80,21 +84,22 @@ def ensure_jars(
     served is not what the manifest names.
     """
     folder = cache_dir or default_cache_dir()
-    if find_broken_jars(folder):
+    wanted = load_manifest() if manifest is None else manifest
+    if find_broken_jars(folder, manifest=wanted):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / ".lock"):
-                _repair(folder, progress or _ignore_progress, fetch or fetch_with_jgo)
+                broken = find_broken_jars(folder, manifest=wanted)
+                _repair(folder, broken, progress or _ignore_progress, fetch or fetch_with_jgo)
         except OSError as error:
-            problems = tuple(str(broken) for broken in find_broken_jars(folder))
+            problems = tuple(str(one) for one in find_broken_jars(folder, manifest=wanted))
             raise KafkaJarsUnavailable(folder, problems, _reason(error)) from error
-    return tuple(folder / jar.file_name for jar in load_manifest())
+    return tuple(folder / jar.file_name for jar in wanted)
 
 
-def _repair(folder: Path, progress: Progress, fetch: Fetch) -> None:
+def _repair(folder: Path, broken: tuple[BrokenJar, ...], progress: Progress, fetch: Fetch) -> None:
     for leftover in folder.glob(f"{_FETCH_PREFIX}*"):
         shutil.rmtree(leftover)
-    broken = find_broken_jars(folder)
     for one in broken:
         if one.problem != "missing":
             _log.warning("kafka_jar_refetched", jar=one.jar.file_name, problem=one.problem)

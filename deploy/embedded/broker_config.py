@@ -40,6 +40,9 @@ _FIXED: Mapping[str, str] = {
     # A worker that starts alone need not wait for others, and may be missed quickly.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
+    # A broker that was killed is refused until its last registration has expired (default 9 s).
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     # Threads and buffers of a machine that does other work; the cleaner alone takes 128 MiB.
     "num.network.threads": "2",
     "num.io.threads": "4",

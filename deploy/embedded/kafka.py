@@ -135,6 +135,7 @@ class KafkaServer:
             code = self.exit_code()
             if code is not None and attempts < _PORT_ATTEMPTS and self._lost_its_port():
                 attempts += 1
+                self._running().stop(STOP_GRACE)
                 self._choose_ports()
                 self._spawn()
             elif code is not None:

@@ -18,7 +18,7 @@ from runfold.processors.dead_letters import DeadLetterSender
 from runfold.processors.errors import lake_ahead, log_gone
 from runfold.processors.run_table import RunTable
 from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable
-from runfold.schemas.lake import LakeStore
+from runfold.schemas.lake import FlushCounts, LakeStore
 from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
 
@@ -42,6 +42,16 @@ class FlushPolicy:
     longest_pause: timedelta = timedelta(seconds=10)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a worker is, by partition; `counts` are of all that it made durable."""
+
+    next_offsets: dict[int, int]
+    durable_offsets: dict[int, int]
+    runs_held: int
+    counts: FlushCounts
+
+
 class Partitions:
     """Owns the run tables of the assigned partitions. Used from one event loop."""
 
@@ -62,14 +72,16 @@ class Partitions:
         self._tables: dict[int, RunTable] = {}
         self._locks: dict[int, asyncio.Lock] = {}
         self._writing = asyncio.Lock()
+        self._counts = FlushCounts()
 
     def durable(self) -> dict[int, int]:
         """Return for each partition the offset up to which all is durable, exclusive."""
         return {partition: table.durable_offset for partition, table in self._tables.items()}
 
-    def runs_held(self) -> int:
-        """Return how many runs the tables hold."""
-        return sum(len(table) for table in self._tables.values())
+    def progress(self) -> Progress:
+        """Return how far this worker is."""
+        runs_held = sum(len(table) for table in self._tables.values())
+        return Progress(self.positions(), self.durable(), runs_held, self._counts)
 
     async def resume(
         self, partitions: set[int], bounds: Mapping[int, tuple[int, int]]
@@ -88,7 +100,8 @@ class Partitions:
                     self._resumed, partition, self._tables.get(partition), bounds[partition]
                 )
                 self._tables[partition] = table
-        log.info("partitions resumed", offsets=self.positions(), runs=self.runs_held())
+        runs_held = sum(len(table) for table in self._tables.values())
+        log.info("partitions resumed", next_offsets=self.positions(), runs=runs_held)
         return self.positions()
 
     def positions(self) -> dict[int, int]:
@@ -158,6 +171,7 @@ class Partitions:
                 log.warning("flush waits", partition=partition, code=error.code, error=str(error))
                 return False
             table.flushed(flush)
+            self._counts += flush.counts
         log.debug(
             "flushed",
             partition=partition,

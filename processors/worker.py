@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from faust.types import TP
 from faust.types.transports import TransportT
 
 from runfold.processors.dead_letters import DeadLetterSender
-from runfold.processors.partitions import FlushPolicy, Partitions
+from runfold.processors.partitions import FlushPolicy, Partitions, Progress
 from runfold.processors.topic_id import topic_id
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport
 from runfold.schemas.errors import RunfoldError
@@ -57,7 +57,17 @@ class WorkerApp(faust.App):
         return RecordBatchTransport(self.conf.broker_consumer, self)
 
 
-def build_app(settings: WorkerSettings, owner: Partitions, log_id: str) -> WorkerApp:
+OnProgress = Callable[[Progress], None]
+"""Called after each flush, on the event loop."""
+
+
+def build_app(
+    settings: WorkerSettings,
+    owner: Partitions,
+    log_id: str,
+    *,
+    on_progress: OnProgress | None = None,
+) -> WorkerApp:
     """Return the Faust app of one worker: one agent over the events, one timer that flushes."""
     scratch = tempfile.gettempdir()  # Faust wants a folder for tables, of which there are none
     app = WorkerApp(
@@ -97,11 +107,15 @@ def build_app(settings: WorkerSettings, owner: Partitions, log_id: str) -> Worke
     async def flush() -> None:
         await owner.flush_all()
         await app.consumer.commit()
+        if on_progress is not None and owner.positions():
+            on_progress(owner.progress())
 
     return app
 
 
-def run_worker(settings: WorkerSettings, lake: LakeStore) -> None:
+def run_worker(
+    settings: WorkerSettings, lake: LakeStore, *, on_progress: OnProgress | None = None
+) -> None:
     """Run one worker until SIGTERM or SIGINT; what was folded is flushed before it ends.
 
     Raises: BrokerUnavailable (retry), ConfigurationError, LogGone, LakeCorrupt (halt).
@@ -113,7 +127,7 @@ def run_worker(settings: WorkerSettings, lake: LakeStore) -> None:
     owner = Partitions(
         settings.topic, log_id, lake=lake, dead_letters=sender, policy=settings.flush
     )
-    app = build_app(settings, owner, log_id)
+    app = build_app(settings, owner, log_id, on_progress=on_progress)
     worker: Any = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False)
     worker.spinner = None
     log.info("worker starts", broker=settings.bootstrap, group=settings.group, topic_id=log_id)

@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 from runfold.deploy.cli.demo import demo
+from runfold.deploy.cli.doctor import doctor
+from runfold.deploy.cli.status import logs, status
 from runfold.deploy.cli.terminal import EXIT_FAILED, EXIT_USAGE, OUT, fail
+from runfold.deploy.cli.up import down, up
+from runfold.deploy.cli.worker import worker
 from runfold.schemas.errors import ConfigurationError, QueryFailed, RunfoldError
 
 app = typer.Typer(
@@ -38,6 +42,12 @@ def _options(
     del version
 
 
+app.command()(up)
+app.command()(down)
+app.command()(status)
+app.command()(logs)
+app.command()(doctor)
+app.command()(worker)
 app.command()(demo)
 
 

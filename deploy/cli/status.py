@@ -1,0 +1,107 @@
+"""`runfold status` and `runfold logs`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from runfold.deploy.cli.terminal import OUT, DataDir, Format, fail
+from runfold.deploy.settings import Settings, load_settings, running_stack
+from runfold.deploy.worker_status import read_status
+from runfold.schemas.errors import BrokerUnavailable
+from runfold.schemas.topic import EVENTS
+
+_FOLLOW_SECONDS = 0.2
+
+
+def status(
+    data_dir: DataDir = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+) -> None:
+    """Show what runs, how much is in the log, and how far the lake is behind. Exits 1 when down."""
+    settings = load_settings(data_dir=data_dir)
+    seen = _look(settings)
+    if output is Format.JSON:
+        OUT.print_json(json.dumps(seen))
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for name, value in seen.items():
+            table.add_row(f"[dim]{name.replace('_', ' ')}[/]", _shown(value))
+        OUT.print(table)
+    if not seen["stack"]:
+        raise typer.Exit(1)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "[green]up[/]" if value else "[red]down[/]"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _look(settings: Settings) -> dict[str, Any]:
+    from runfold.deploy.log_lag import log_bounds
+    from runfold.deploy.stack import StackPlaces
+
+    stack = running_stack(settings.home)
+    seen: dict[str, Any] = {"stack": bool(stack), "data_dir": str(settings.home)}
+    if stack:
+        seen["pid"] = str(stack["pid"])
+        seen["up_for"] = f"{time.time() - stack['started_at']:.0f} s"
+    seen["broker"] = settings.bootstrap
+    seen["lake"] = str(settings.lake_dir)
+    worker = read_status(StackPlaces(settings.home).worker_status) if stack else None
+    if worker is not None:
+        for name in ("runs_held", "events", "duplicates", "dead_letters"):
+            seen[f"worker_{name}"] = worker[name]
+    try:
+        bounds = asyncio.run(log_bounds(settings.bootstrap, EVENTS.name))
+    except BrokerUnavailable as error:
+        return seen | {"kafka": False, "kafka_says": str(error)}
+    seen |= {"kafka": True, "records_in_log": bounds.records}
+    if worker is not None:
+        durable = {int(each): offset for each, offset in worker["durable_offsets"].items()}
+        seen["lag_records"] = bounds.lag(durable)
+    return seen
+
+
+class LogOf(StrEnum):
+    """Whose log."""
+
+    WORKER = "worker"
+    KAFKA = "kafka"
+
+
+def logs(
+    which: Annotated[LogOf, typer.Argument(help="Whose log.")] = LogOf.WORKER,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Print the log of the worker or of Kafka."""
+    from runfold.deploy.stack import StackPlaces
+
+    places = StackPlaces(load_settings(data_dir=data_dir).home)
+    path = places.worker_log if which is LogOf.WORKER else places.kafka / "logs" / "server.log"
+    if not path.exists():
+        raise fail(f"there is no log at {path}", hint="`runfold up` starts the stack")
+    _print_log(path, lines, follow=follow)
+
+
+def _print_log(path: Path, lines: int, *, follow: bool) -> None:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for line in deque(stream, maxlen=lines):
+            OUT.out(line.rstrip("\n"))
+        while follow:
+            line = stream.readline()
+            if line:
+                OUT.out(line.rstrip("\n"))
+            else:
+                time.sleep(_FOLLOW_SECONDS)

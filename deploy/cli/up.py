@@ -1,0 +1,109 @@
+"""`runfold up` and `runfold down`: the stack on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runfold.deploy.cli.terminal import ERR, OUT, Broker, DataDir, Lake, fail
+from runfold.deploy.settings import Settings, load_settings, running_stack
+
+if TYPE_CHECKING:
+    from runfold.deploy.stack import Stack
+
+_DOWN_WITHIN_SECONDS = 60.0
+
+
+def up(
+    data_dir: DataDir = None,
+    broker: Broker = None,
+    lake: Lake = None,
+    flush_interval: Annotated[
+        float | None,
+        typer.Option("--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"),
+    ] = None,
+) -> None:
+    """Start Kafka and the worker in the foreground; Ctrl-C stops them.
+
+    Kafka is the real one, with its data under the data directory, so the next `up` finds it again.
+    With --broker HOST:PORT that Kafka is used and none is started.
+    """
+    from runfold.deploy.stack import Stack
+
+    settings = load_settings(
+        data_dir=data_dir, broker=broker, lake=lake, flush_interval_seconds=flush_interval
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    stack = Stack(settings)
+    try:
+        with stack.running(_step):
+            _say_what_next(stack, settings)
+            stack.watch(_step)
+    except KeyboardInterrupt:
+        OUT.print("[dim]stopped; `runfold up` goes on where this ended[/]")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _step(doing: str) -> Callable[[str], None]:
+    started = time.monotonic()
+    status = ERR.status(f"[dim]{doing} …[/]")
+    if ERR.is_terminal:
+        status.start()
+
+    def done(outcome: str) -> None:
+        status.stop()
+        OUT.print(f"[green]✔[/] {outcome} [dim]{time.monotonic() - started:.1f} s[/]")
+
+    return done
+
+
+def _say_what_next(stack: Stack, settings: Settings) -> None:
+    OUT.print()
+    OUT.print(f"  Kafka       [bold]{stack.broker}[/]")
+    OUT.print(f"  lake        {settings.lake_dir}")
+    OUT.print(f"  logs        {stack.places.worker_log.parent}")
+    OUT.print()
+    OUT.print("  Now, in another terminal:")
+    OUT.print("    [bold]runfold import claude-code[/]   your Claude Code sessions")
+    OUT.print("    [bold]runfold demo[/]                 or a made-up fleet")
+    OUT.print("    [bold]runfold runs[/]                 what ran, newest first")
+    OUT.print("    [bold]runfold tail[/]                 events as they come")
+    OUT.print("  Ctrl-C stops everything; nothing is lost by it.")
+    OUT.print()
+
+
+def down(data_dir: DataDir = None) -> None:
+    """Stop the stack that runs over the data directory."""
+    home: Path = load_settings(data_dir=data_dir).home
+    pid = running_stack(home).get("pid")
+    if not isinstance(pid, int) or not _is_alive(pid):
+        OUT.print(f"nothing runs over {home}")
+        return
+    os.kill(pid, signal.SIGTERM)
+    give_up_at = time.monotonic() + _DOWN_WITHIN_SECONDS
+    while _is_alive(pid):
+        if time.monotonic() > give_up_at:
+            raise fail(f"process {pid} did not stop in {_DOWN_WITHIN_SECONDS:.0f} s")
+        time.sleep(0.1)
+    OUT.print(f"stopped the stack over {home}")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,58 @@
+"""`runfold worker`: fold the log into the lake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runfold.deploy.cli.terminal import Broker, DataDir, Lake
+from runfold.deploy.settings import load_settings
+
+
+def worker(
+    broker: Broker = None,
+    lake: Lake = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", help="Workers of one group share the partitions. [default: runfold]"),
+    ] = None,
+    flush_interval: Annotated[
+        float | None,
+        typer.Option("--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"),
+    ] = None,
+    data_dir: DataDir = None,
+    status_file: Annotated[
+        Path | None, typer.Option("--status-file", hidden=True, help="Where to write progress.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every flush.")] = False,
+) -> None:
+    """Run one worker in the foreground: fold its share of the log into the lake.
+
+    Start as many as there are cores to use; they share the partitions, and each may be killed at
+    any moment. SIGTERM or Ctrl-C flushes and leaves.
+    """
+    from runfold.deploy.log_output import configure_logging
+    from runfold.deploy.worker_status import StatusFile
+    from runfold.processors.partitions import FlushPolicy
+    from runfold.processors.worker import WorkerSettings, run_worker
+    from runfold.sinks.lake import LocalLake
+
+    settings = load_settings(
+        broker=broker,
+        lake=lake,
+        group=group,
+        flush_interval_seconds=flush_interval,
+        data_dir=data_dir,
+    )
+    configure_logging(verbose=verbose)
+    run_worker(
+        WorkerSettings(
+            bootstrap=settings.bootstrap,
+            group=settings.group,
+            flush=FlushPolicy(interval=settings.flush_interval),
+        ),
+        LocalLake(settings.lake_dir),
+        on_progress=StatusFile(status_file) if status_file else None,
+    )

@@ -1,0 +1,52 @@
+"""How far the lake is behind the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from runfold.schemas.errors import BrokerUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """The log of one topic.
+
+    Shape: for each partition the first offset it holds and the next that it will give.
+    """
+
+    first_offsets: dict[int, int]
+    next_offsets: dict[int, int]
+
+    @property
+    def records(self) -> int:
+        """How many records the log holds, at most."""
+        return sum(self.next_offsets.values()) - sum(self.first_offsets.values())
+
+    def lag(self, durable_offsets: dict[int, int]) -> int:
+        """Return how many records are in the log and not in the lake, at most."""
+        return sum(
+            max(0, end - durable_offsets.get(partition, self.first_offsets[partition]))
+            for partition, end in self.next_offsets.items()
+        )
+
+
+async def log_bounds(bootstrap: str, topic: str) -> LogBounds:
+    """Ask Kafka where the partitions of `topic` begin and end. Raises: BrokerUnavailable."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        partitions = consumer.partitions_for_topic(topic) or set()
+        places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
+        first = await consumer.beginning_offsets(places)
+        last = await consumer.end_offsets(places)
+    except KafkaError as error:
+        raise BrokerUnavailable(f"no answer from Kafka at {bootstrap}: {error}") from error
+    finally:
+        await consumer.stop()
+    return LogBounds(
+        {place.partition: offset for place, offset in first.items()},
+        {place.partition: offset for place, offset in last.items()},
+    )

@@ -1,0 +1,222 @@
+"""The stack on one machine: an embedded Kafka or another one, and the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from runfold.deploy.embedded import KafkaServer, prepare_runtime
+from runfold.deploy.embedded.child import GuardedChild
+from runfold.deploy.embedded.locks import FileLock, LockHeld
+from runfold.deploy.settings import STACK_FILE, Settings
+from runfold.deploy.worker_status import read_status
+from runfold.producers.topic_setup import ensure_topics
+from runfold.schemas.errors import ConfigurationError, RunfoldError
+
+Step = Callable[[str], "StepDone"]
+"""Called at the begin of a step with what is being done; gives what to call at its end."""
+StepDone = Callable[[str], None]
+"""Called at the end of a step with what came of it."""
+
+_WORKER_READY_WITHIN = timedelta(seconds=60)
+_WORKER_GRACE = timedelta(seconds=20)
+_WATCH_SECONDS = 0.25
+_KILLED = 128
+"""An exit code of this and more means ended by a signal."""
+_LOG_KEPT_BYTES = 10 * 1024 * 1024
+
+
+class PartFailed(RunfoldError):
+    """A part of the stack ended by itself; the message has the end of its log."""
+
+    code = "part_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlaces:
+    """Where the stack keeps its files under its data directory."""
+
+    home: Path
+
+    @property
+    def kafka(self) -> Path:
+        """Kafka's folder."""
+        return self.home / "kafka"
+
+    @property
+    def worker_log(self) -> Path:
+        """What the worker logs."""
+        return self.home / "logs" / "worker.log"
+
+    @property
+    def worker_status(self) -> Path:
+        """What the worker says of its progress."""
+        return self.home / "run" / "worker.json"
+
+    @property
+    def description(self) -> Path:
+        """What the running stack says of itself."""
+        return self.home / STACK_FILE
+
+    @property
+    def lock(self) -> FileLock:
+        """Held while a stack runs here."""
+        return FileLock(self.home / "stack.lock")
+
+
+class Stack:
+    """Starts the parts in order and stops them in reverse; they end with this process in any case.
+
+    Raises: ConfigurationError where one runs already, the errors of the parts.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.places = StackPlaces(settings.home)
+        self.broker = settings.broker or ""
+        self._worker: GuardedChild | None = None
+        self._lock = self.places.lock
+        self._kafka: KafkaServer | None = None
+
+    @contextmanager
+    def running(self, step: Step) -> Iterator[Stack]:
+        """Run the stack for the time of a `with` block."""
+        with ExitStack() as stops:
+            self._take_lock(stops)
+            if self._settings.broker is None:
+                stops.callback(self._stop_kafka, step)
+                self._start_kafka(step)
+            self._ensure_topics(step)
+            stops.callback(self._stop_worker, step)
+            self._start_worker(step)
+            self._describe(stops)
+            yield self
+
+    def watch(self, step: Step) -> None:
+        """Start what was killed again; return never, raise when a part gives up by itself.
+
+        Raises: PartFailed.
+        """
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            code = None if self._worker is None else self._worker.exit_code()
+            if code is not None and code < _KILLED:
+                last = tail_of(self.places.worker_log, 15)
+                raise PartFailed(f"the worker ended with code {code}; its log says:\n{last}")
+            if code is not None:
+                self._start_worker(step)
+            code = None if self._kafka is None else self._kafka.exit_code()
+            if code is not None:
+                raise PartFailed(f"Kafka ended with code {code}; see `runfold logs kafka`")
+
+    def _take_lock(self, stops: ExitStack) -> None:
+        self.places.home.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(wait_for_orphan=timedelta(seconds=30))
+        except LockHeld as error:
+            raise ConfigurationError(
+                f"a stack runs over {self.places.home} already (process {error.pid}); "
+                "stop it with `runfold down`, or use another --data-dir"
+            ) from error
+        stops.callback(self._lock.release)
+
+    def _start_kafka(self, step: Step) -> None:
+        done = step("Kafka's jars")
+        fetched: list[str] = []
+
+        def note(finished: int, total: int, name: str) -> None:
+            fetched.append(name)
+            del finished, total
+
+        runtime = prepare_runtime(progress=note)
+        done(f"{len(runtime.jars)} jars " + ("fetched and checked" if fetched else "in the cache"))
+        done = step("Kafka")
+        server = KafkaServer(self.places.kafka, runtime)
+        self._kafka = server
+        server.start()
+        server.wait_ready()
+        self.broker = server.bootstrap
+        done(f"Apache Kafka 4.3.1 on {self.broker}")
+
+    def _stop_kafka(self, step: Step) -> None:
+        if self._kafka is not None:
+            done = step("stopping Kafka")
+            self._kafka.stop()
+            done("Kafka stopped; its log stays in " + str(self.places.kafka))
+
+    def _ensure_topics(self, step: Step) -> None:
+        done = step("topics")
+        created = asyncio.run(ensure_topics(self.broker))
+        done(f"created {', '.join(sorted(created))}" if created else "topics are there")
+
+    def _start_worker(self, step: Step) -> None:
+        done = step("worker")
+        places = self.places
+        places.worker_status.unlink(missing_ok=True)
+        places.worker_log.parent.mkdir(parents=True, exist_ok=True)
+        if places.worker_log.exists() and places.worker_log.stat().st_size > _LOG_KEPT_BYTES:
+            places.worker_log.replace(places.worker_log.with_suffix(".log.1"))
+        command = [
+            sys.executable, "-m", "runfold.deploy", "worker",
+            "--broker", self.broker,
+            "--lake", str(self._settings.lake_dir),
+            "--group", self._settings.group,
+            "--flush-interval", str(self._settings.flush_interval_seconds),
+            "--data-dir", str(places.home),
+            "--status-file", str(places.worker_status),
+        ]  # fmt: skip
+        self._worker = GuardedChild(
+            command, cwd=places.home, environment=dict(os.environ), lock_fd=self._lock.descriptor
+        )
+        with places.worker_log.open("ab") as output:
+            self._worker.start(output)
+        status = self._wait_for_worker(self._worker)
+        done(f"worker folds into {self._settings.lake_dir} ({status['runs_held']} runs loaded)")
+
+    def _wait_for_worker(self, worker: GuardedChild) -> dict[str, object]:
+        give_up_at = time.monotonic() + _WORKER_READY_WITHIN.total_seconds()
+        while time.monotonic() < give_up_at:
+            status = read_status(self.places.worker_status)
+            if status is not None:
+                return status
+            if worker.exit_code() is not None:
+                break
+            time.sleep(0.05)
+        raise PartFailed(
+            "the worker did not become ready; its log says:\n" + tail_of(self.places.worker_log, 15)
+        )
+
+    def _stop_worker(self, step: Step) -> None:
+        if self._worker is not None:
+            done = step("stopping the worker")
+            self._worker.stop(_WORKER_GRACE)
+            done("worker flushed and stopped")
+
+    def _describe(self, stops: ExitStack) -> None:
+        described = {
+            "pid": os.getpid(),
+            "broker": self.broker,
+            "embedded": self._kafka is not None,
+            "lake": str(self._settings.lake_dir),
+            "group": self._settings.group,
+            "started_at": time.time(),
+        }
+        temporary = self.places.description.with_suffix(".tmp")
+        temporary.write_text(json.dumps(described, indent=2), "utf-8")
+        temporary.replace(self.places.description)
+        stops.callback(self.places.description.unlink, missing_ok=True)
+
+
+def tail_of(path: Path, lines: int) -> str:
+    """Return the last lines of a log file."""
+    with suppress(FileNotFoundError):
+        return "\n".join(path.read_text("utf-8", "replace").splitlines()[-lines:])
+    return f"(no log at {path})"

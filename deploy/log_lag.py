@@ -34,18 +34,21 @@ class LogBounds:
 
 
 async def log_bounds(bootstrap: str, topic: str) -> LogBounds:
-    """Ask Kafka where the partitions of `topic` begin and end. Raises: BrokerUnavailable."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, enable_auto_commit=False)
+    """Ask Kafka where the partitions of `topic` begin and end; none where there is no such topic.
+
+    Raises: BrokerUnavailable.
+    """
     try:
-        await consumer.start()
-        partitions = consumer.partitions_for_topic(topic) or set()
-        places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
-        first = await consumer.beginning_offsets(places)
-        last = await consumer.end_offsets(places)
+        async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
+            if topic not in await consumer.topics():
+                return LogBounds({}, {})
+        async with AIOKafkaConsumer(topic, bootstrap_servers=bootstrap) as consumer:
+            partitions = consumer.partitions_for_topic(topic) or set()
+            places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
+            first = await consumer.beginning_offsets(places)
+            last = await consumer.end_offsets(places)
     except KafkaError as error:
         raise BrokerUnavailable(f"no answer from Kafka at {bootstrap}: {error}") from error
-    finally:
-        await consumer.stop()
     return LogBounds(
         {place.partition: offset for place, offset in first.items()},
         {place.partition: offset for place, offset in last.items()},

@@ -60,9 +60,7 @@ def _remember_unbroken(ids: pl.DataFrame, seen_of: SeenOf) -> pl.DataFrame:
     return pl.DataFrame(doubtful, schema=schema, orient="row")
 
 
-def _remember_one_by_one(
-    ids: pl.DataFrame, doubtful: pl.DataFrame, seen_of: SeenOf
-) -> list[int]:
+def _remember_one_by_one(ids: pl.DataFrame, doubtful: pl.DataFrame, seen_of: SeenOf) -> list[int]:
     rows = ids.join(doubtful, on=["run_id", "producer"], how="semi", nulls_equal=True).sort("place")
     duplicates: list[int] = []
     for place, run_id, event_id, producer, sequence in rows.iter_rows():

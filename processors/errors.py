@@ -8,8 +8,8 @@ from runfold.schemas.errors import LogGone
 def log_gone(topic: str, partition: int, needed: int, log_start: int) -> LogGone:
     """Return the error that says which offsets the log no longer holds, and what can be done."""
     return LogGone(
-        f"{topic} partition {partition}: offsets {needed} to {log_start - 1} are gone from the log, "
-        f"which now begins at {log_start}; retention has passed what the lake holds. "
+        f"{topic} partition {partition}: offsets {needed} to {log_start - 1} are gone from the "
+        f"log, which now begins at {log_start}; retention has passed what the lake holds. "
         "Lengthen the topic's retention, restore the lake from a backup, or start a new lake."
     )
 

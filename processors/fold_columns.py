@@ -147,7 +147,9 @@ def _sums(frame: pl.DataFrame) -> dict[str, pl.Expr]:
         name: (kind == value).sum() for name, value in _COUNTERS.items() if value in kinds
     }
     if EventType.TOOL_ENDED.value in kinds:
-        failed = pl.col("status").str.strip_chars(BLANKS).str.to_lowercase().is_in(_FAILED_SPELLINGS)
+        failed = (
+            pl.col("status").str.strip_chars(BLANKS).str.to_lowercase().is_in(_FAILED_SPELLINGS)
+        )
         sums["tools_failed"] = ((kind == EventType.TOOL_ENDED.value) & failed).sum()
     if kinds - KNOWN_TYPES:
         sums["unknown_events"] = (~kind.is_in(sorted(KNOWN_TYPES))).sum()

@@ -108,9 +108,7 @@ class Partitions:
         """Return for each partition the offset to read next."""
         return {partition: table.next_offset for partition, table in self._tables.items()}
 
-    def _resumed(
-        self, partition: int, held: RunTable | None, bounds: tuple[int, int]
-    ) -> RunTable:
+    def _resumed(self, partition: int, held: RunTable | None, bounds: tuple[int, int]) -> RunTable:
         first, end = bounds
         point = self._lake.resume(LogPartition(self._topic_id, partition))
         if point.next_offset is None:

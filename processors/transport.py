@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
@@ -40,6 +41,15 @@ class PartitionOwner(Protocol):
 
     def durable(self) -> dict[int, int]:
         """Return for each partition the offset up to which all is durable, exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """The one topic that a worker reads, by name and by id, and who folds it."""
+
+    topic: str
+    topic_id: str
+    owner: PartitionOwner
 
 
 class RecordBatchThread(driver.AIOKafkaConsumerThread):
@@ -76,9 +86,7 @@ class RecordBatchThread(driver.AIOKafkaConsumerThread):
             for tp, records in fetched.items():
                 if records[0].offset > before[tp]:
                     await self._check_not_cut_off(tp, before[tp])
-            return [
-                _batch(topic_id, tp, before[tp], records) for tp, records in fetched.items()
-            ]
+            return [_batch(topic_id, tp, before[tp], records) for tp, records in fetched.items()]
 
     async def _check_not_cut_off(self, tp: TopicPartition, position: int) -> None:
         starts = await self._ensure_consumer().beginning_offsets([tp])
@@ -151,15 +159,16 @@ class RecordBatchConsumer(driver.Consumer):
         return RecordBatchThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
-    def _owner(self) -> PartitionOwner:
-        return self.app.partition_owner  # type: ignore[no-any-return,attr-defined]
+    def _subscription(self) -> Subscription:
+        subscription: Subscription = self.app.subscription  # type: ignore[attr-defined]
+        return subscription
 
     async def perform_seek(self) -> None:
         """Go where the owner continues; Kafka's committed offsets are only a hint."""
         assigned = {TP(*tp) for tp in self.assignment()}
         self._committed = {tp: at for tp, at in self._committed.items() if tp in assigned}
         bounds = await self._thread.bounds(assigned)
-        offsets = await self._owner.resume({tp.partition for tp in assigned}, bounds)
+        offsets = await self._subscription.owner.resume({tp.partition for tp in assigned}, bounds)
         await self._thread.seek_to({tp: offsets[tp.partition] for tp in assigned})
 
     async def seek_back(self, tp: TP, offset: int) -> None:
@@ -169,33 +178,40 @@ class RecordBatchConsumer(driver.Consumer):
     async def _drain_messages(self, fetcher: Any) -> None:
         while not (self.should_stop or fetcher.should_stop):
             if not self.flow_active:
-                await self.wait(self.can_resume_flow)
+                await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
                 continue
             generation = self.app.consumer_generation_id
             partitions = set(self._get_active_partitions())
             if not partitions:
                 await self.sleep(0.1)
                 continue
-            batches = await self._thread.fetch_batches(self.app.topic_id, partitions)
+            batches = await self._thread.fetch_batches(self._subscription.topic_id, partitions)
             for batch in batches:
                 if not self.flow_active or generation != self.app.consumer_generation_id:
                     break
-                await self.wait_first(
-                    self.callback(self._message(batch)), self.suspend_flow.wait()
-                )
+                await self.wait_first(self.callback(self._message(batch)), self.suspend_flow.wait())
             await self.sleep(0)
 
     def _message(self, batch: RecordBatch) -> ConsumerMessage:
-        tp = TP(self.app.events_topic_name, batch.log.partition)
+        tp = TP(self._subscription.topic, batch.log.partition)
         timestamp_seconds = batch.timestamps_ms[0] / 1000
         return ConsumerMessage(
-            tp.topic, tp.partition, batch.offsets[0], timestamp_seconds, 1, [], None, batch,
-            None, None, None, tp, generation_id=self.app.consumer_generation_id,
-        )  # fmt: skip
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=batch.offsets[0],
+            timestamp=timestamp_seconds,
+            timestamp_type=1,
+            headers=[],
+            key=None,
+            value=batch,  # type: ignore[arg-type]
+            checksum=None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
 
     async def on_stop(self) -> None:
         """Make durable and commit what was folded, then leave the group."""
-        await self._owner.flush_all()
+        await self._subscription.owner.flush_all()
         await super().on_stop()
 
     def ack(self, message: Message) -> bool:
@@ -209,8 +225,8 @@ class RecordBatchConsumer(driver.Consumer):
         del topics, start_new_transaction
         assigned = {TP(*tp) for tp in self.assignment()}
         durable = {
-            TP(self.app.events_topic_name, partition): offset
-            for partition, offset in self._owner.durable().items()
+            TP(self._subscription.topic, partition): offset
+            for partition, offset in self._subscription.owner.durable().items()
         }
         news = {
             tp: offset

@@ -17,7 +17,7 @@ from faust.types.transports import TransportT
 from runfold.processors.dead_letters import DeadLetterSender
 from runfold.processors.partitions import FlushPolicy, Partitions, Progress
 from runfold.processors.topic_id import topic_id
-from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport
+from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
 from runfold.schemas.errors import RunfoldError
 from runfold.schemas.lake import LakeStore
 from runfold.schemas.record_batch import RecordBatch
@@ -49,9 +49,7 @@ class WorkerSettings:
 class WorkerApp(faust.App):
     """A Faust app over the record-batch transport."""
 
-    partition_owner: Partitions
-    topic_id: str
-    events_topic_name: str
+    subscription: Subscription
 
     def _new_transport(self) -> TransportT:
         return RecordBatchTransport(self.conf.broker_consumer, self)
@@ -89,9 +87,7 @@ def build_app(
         consumer_auto_offset_reset="earliest",
         worker_redirect_stdouts=False,
     )
-    app.partition_owner = owner
-    app.topic_id = log_id
-    app.events_topic_name = settings.topic
+    app.subscription = Subscription(settings.topic, log_id, owner)
     topic = app.topic(settings.topic, key_serializer="raw", value_serializer="raw")
 
     async def seek_back(partition: int, offset: int) -> None:
@@ -103,7 +99,7 @@ def build_app(
         async for batch in batches:
             await owner.take(batch, seek_back)
 
-    @app.timer(settings.flush.interval, name="flush")
+    @app.timer(settings.flush.interval, name="flush")  # type: ignore[untyped-decorator]
     async def flush() -> None:
         await owner.flush_all()
         await app.consumer.commit()

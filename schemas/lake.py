@@ -38,6 +38,8 @@ class Flush:
     Shape: `events` has the columns of `lake_event_schema`, offsets strictly increasing inside
     `range` (duplicates are dropped, dead letters are rows), and may be empty; `states` are the
     runs that changed, each as of `range.last`.
+    Units: `recorded_at_us` is when the log took the last record of the range, microseconds since
+    1970 UTC; it places a range that left no event row.
     """
 
     log: LogPartition
@@ -45,6 +47,7 @@ class Flush:
     events: pl.DataFrame
     states: list[RunState]
     counts: FlushCounts
+    recorded_at_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Ranged(Protocol):
     def range(self) -> OffsetRange: ...
 
 
-R = TypeVar("R", bound=Ranged, covariant=True)
+R = TypeVar("R", bound=Ranged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def doctor(
     lake: Lake = None,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
-    """Check Python, Java, Kafka's jars, the disk, the broker and its topics. Exits 1 if not well."""
+    """Check Python, Java, the disk, the broker and its topics. Exits 1 where one is not well."""
     settings = load_settings(data_dir=data_dir, broker=broker, lake=lake)
     findings = [finding for check in _CHECKS for finding in check(settings)]
     if output is Format.JSON:

@@ -27,7 +27,9 @@ def up(
     lake: Lake = None,
     flush_interval: Annotated[
         float | None,
-        typer.Option("--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"),
+        typer.Option(
+            "--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"
+        ),
     ] = None,
 ) -> None:
     """Start Kafka and the worker in the foreground; Ctrl-C stops them.

@@ -16,11 +16,15 @@ def worker(
     lake: Lake = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", help="Workers of one group share the partitions. [default: runfold]"),
+        typer.Option(
+            "--group", help="Workers of one group share the partitions. [default: runfold]"
+        ),
     ] = None,
     flush_interval: Annotated[
         float | None,
-        typer.Option("--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"),
+        typer.Option(
+            "--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"
+        ),
     ] = None,
     data_dir: DataDir = None,
     status_file: Annotated[

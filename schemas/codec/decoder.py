@@ -22,7 +22,15 @@ def decode_body(body: bytes, writer: SchemaVersion, reader: SchemaVersion) -> di
     stream = io.BytesIO(body)
     try:
         decoded = fastavro.schemaless_reader(stream, writer.parsed, reader.parsed)
-    except (ValueError, IndexError, EOFError, OverflowError, TypeError, MemoryError, KeyError) as error:
+    except (
+        ValueError,
+        IndexError,
+        EOFError,
+        OverflowError,
+        TypeError,
+        MemoryError,
+        KeyError,
+    ) as error:
         problem = str(error) or type(error).__name__
         raise EventRejected(DeadLetterReason.BAD_BODY, f"not a {writer.name}: {problem}") from error
     if stream.tell() != len(body):

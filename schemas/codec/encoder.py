@@ -80,7 +80,7 @@ class SparseEncoder:
         for place, each in enumerate(schema.definition["fields"]):
             name, avro_type = each["name"], each["type"]
             nullable = isinstance(avro_type, list)
-            if nullable and avro_type[0] != "null" or not nullable and self._required < place:
+            if (nullable and avro_type[0] != "null") or (not nullable and self._required < place):
                 raise SchemaError(f"{schema.name}.v{schema.version}: {name!r} is not sparse")
             self._slots[name] = (place, name, _writer_for(avro_type[-1] if nullable else avro_type))
             self._required += not nullable
@@ -101,7 +101,7 @@ class SparseEncoder:
             if len(filled) < required or filled[required - 1][0][0] != required - 1:
                 raise KeyError(self._first_missing(record))
             at = required
-            for (place, name, write), value in filled:
+            for (place, name, write), value in filled:  # noqa: B007 - the error names it
                 if place >= required:
                     parts.append(nulls[place - at])
                     at = place + 1

@@ -41,7 +41,9 @@ class Framing:
 
     def header_bytes(self, value: bytes) -> int:
         """Return how long the header of `value` is."""
-        return CONFLUENT_HEADER_BYTES if value[:1] == CONFLUENT_MAGIC else SINGLE_OBJECT_HEADER_BYTES
+        return (
+            CONFLUENT_HEADER_BYTES if value[:1] == CONFLUENT_MAGIC else SINGLE_OBJECT_HEADER_BYTES
+        )
 
     def writer_of(self, header: bytes) -> SchemaVersion:
         """Return the schema that a header names.

@@ -16,7 +16,7 @@ import fastavro
 import polars as pl
 
 from runfold.schemas.codec.decoder import decode_body
-from runfold.schemas.codec.encoder import encode_long
+from runfold.schemas.codec.encoder import SparseEncoder, encode_long
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.codec.registry import SchemaVersion, latest
 from runfold.schemas.errors import EventRejected
@@ -28,6 +28,13 @@ _SYNC = b"runfold-avro-blk"
 _SUSPECT_ROWS = 128
 _EARLIEST_US = 946_684_800_000_000  # 2000-01-01
 _LATEST_US = 7_258_118_400_000_000  # 2200-01-01
+_UNDECODABLE = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,  # a length that points behind the block; polars says it on stderr
+    OSError,
+    ValueError,
+    OverflowError,
+)
 ROW = "row"
 
 
@@ -77,7 +84,8 @@ def _rows_by_header(
 ) -> dict[bytes, list[int]]:
     rows_by_header: dict[bytes, list[int]] = {}
     limit = EVENTS.max_event_bytes
-    usual, usual_rows = b"\xff", []  # an impossible header until the first row is seen
+    usual: bytes = b"no header begins so"
+    usual_rows: list[int] = []
     for row, (key, value) in enumerate(zip(batch.keys, batch.values, strict=True)):
         if key is None:
             rejected.append(Rejected(row, DeadLetterReason.NO_KEY, "the record has no key"))
@@ -89,10 +97,11 @@ def _rows_by_header(
         elif value.startswith(usual):
             usual_rows.append(row)
         else:
-            usual = value[: framing.header_bytes(value)]
-            usual_rows = rows_by_header.setdefault(usual, [])
-            usual_rows.append(row)
-            usual = usual or b"\xff"
+            header = value[: framing.header_bytes(value)]
+            rows = rows_by_header.setdefault(header, [])
+            rows.append(row)
+            if len(header) == framing.header_bytes(value):  # a shorter one begins others, too
+                usual, usual_rows = header, rows
     return rows_by_header
 
 
@@ -118,17 +127,31 @@ def _decode_rows(
 def _decode_bodies(
     bodies: Sequence[bytes], keys: Sequence[bytes], writer: SchemaVersion
 ) -> pl.DataFrame | None:
-    """Return the bodies as columns, None where they do not fit together."""
-    block = b"".join(bodies)
-    parts = (_container_header(writer), encode_long(len(bodies)), encode_long(len(block)), block)
+    """Return the bodies as columns, None where they do not fit together.
+
+    A sentinel stands behind them: polars reads past the end of a block as if null went on there,
+    so only what comes after a record shows that it ended where it should.
+    """
+    sentinel, sentinel_key = _sentinel(writer)
+    block = b"".join((*bodies, sentinel))
+    count = len(bodies) + 1
+    parts = (_container_header(writer), encode_long(count), encode_long(len(block)), block)
     try:
         frame = pl.read_avro(io.BytesIO(b"".join((*parts, _SYNC))))
-    except (pl.exceptions.PolarsError, OSError, ValueError, OverflowError):
+    except _UNDECODABLE:
         return None
-    if frame.height != len(bodies):
+    expected = pl.Series([*keys, sentinel_key], dtype=pl.Binary)
+    if frame.height != count or not (frame["run_id"].cast(pl.Binary) == expected).all():
         return None
-    expected = pl.Series(keys, dtype=pl.Binary)
-    return frame if (frame["run_id"].cast(pl.Binary) == expected).all() else None
+    return frame.head(len(bodies))
+
+
+@cache
+def _sentinel(writer: SchemaVersion) -> tuple[bytes, bytes]:
+    """Return the body of a record that no producer writes, and its run id."""
+    run_id = "\0the end of the block"
+    record = {"event_id": "", "run_id": run_id, "event_type": "", "occurred_at": 0}
+    return SparseEncoder(writer, header=b"")(record), run_id.encode()
 
 
 def _without_damaged(

@@ -1,0 +1,1 @@
+"""Reading what other tools have recorded of agents into events."""

@@ -9,6 +9,7 @@ import typer
 
 from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.doctor import doctor
+from runfold.deploy.cli.imports import import_app
 from runfold.deploy.cli.status import logs, status
 from runfold.deploy.cli.terminal import EXIT_FAILED, EXIT_USAGE, OUT, fail
 from runfold.deploy.cli.up import down, up
@@ -51,6 +52,7 @@ app.command()(logs)
 app.command()(doctor)
 app.command()(worker)
 app.command()(demo)
+app.add_typer(import_app)
 
 
 def run() -> None:

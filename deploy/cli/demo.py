@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 import typer
 from rich.progress import Progress
-from rich.table import Table
 
-from runfold.deploy.cli.terminal import ERR, OUT, Broker, DataDir, Format
+from runfold.deploy.cli.figures import print_figures
+from runfold.deploy.cli.terminal import ERR, Broker, DataDir, Format
 from runfold.deploy.settings import load_settings
 from runfold.producers.demo import (
     BadRecord,
@@ -142,20 +141,7 @@ def _squeezed(
 
 
 def _print_counts(counts: FleetCounts, output: Format) -> None:
-    figures = _figures(counts)
-    if output is Format.JSON:
-        OUT.print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode(), markup=False)
-        return
-    table = Table("published", "count", title="the demo fleet", title_justify="left")
-    table.columns[1].justify = "right"
-    for name, value in figures.items():
-        for part, number in value.items() if isinstance(value, dict) else [("", value)]:
-            table.add_row(f"{name} {part}".strip(), f"{number:,}")
-    OUT.print(table)
-
-
-def _figures(counts: FleetCounts) -> dict[str, Any]:
-    return {
+    figures = {
         "records": counts.records,
         "events": counts.events,
         "duplicates": counts.duplicates,
@@ -164,3 +150,4 @@ def _figures(counts: FleetCounts) -> dict[str, Any]:
         "tokens": dict(sorted(counts.tokens.items())),
         "cost_usd": round(counts.cost_usd, 6),
     }
+    print_figures(figures, output, title="the demo fleet")

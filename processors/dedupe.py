@@ -16,8 +16,7 @@ from runfold.schemas.event_ids import MINTED_ID_PATTERN, EventIdSet, hash_foreig
 SeenOf = Callable[[str], EventIdSet]
 """Gives the set of ids that a run has seen; the set is added to."""
 
-_PRODUCER = pl.col("event_id").str.extract(MINTED_ID_PATTERN, 1)
-_SEQUENCE = pl.col("event_id").str.extract(MINTED_ID_PATTERN, 2).cast(pl.Int64)
+_MINTED = pl.col("event_id").str.extract_groups(MINTED_ID_PATTERN)
 
 
 def drop_duplicates(frame: pl.DataFrame, seen_of: SeenOf) -> pl.DataFrame:
@@ -25,18 +24,18 @@ def drop_duplicates(frame: pl.DataFrame, seen_of: SeenOf) -> pl.DataFrame:
 
     Shape: `frame` has `run_id` and `event_id` and is in log order; the first of equal ids stays.
     """
-    ids = frame.lazy().select(
+    ids = frame.select("run_id", "event_id", _MINTED.alias("minted")).unnest("minted")
+    ids = ids.select(
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"),
         "run_id",
         "event_id",
-        _PRODUCER.alias("producer"),
-        _SEQUENCE.alias("sequence"),
+        pl.col("1").alias("producer"),
+        pl.col("2").cast(pl.Int64).alias("sequence"),
     )
-    ids_frame = ids.collect()
-    doubtful = _remember_unbroken(ids_frame, seen_of)
+    doubtful = _remember_unbroken(ids, seen_of)
     if doubtful.is_empty():
         return frame
-    duplicates = _remember_one_by_one(ids_frame, doubtful, seen_of)
+    duplicates = _remember_one_by_one(ids, doubtful, seen_of)
     if not duplicates:
         return frame
     keep = pl.Series([True]).new_from_index(0, frame.height)

@@ -7,6 +7,7 @@ once each; that a repeated one changes nothing is the business of `dedupe`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -46,6 +47,12 @@ MOST_TOKENS = 10**12
 MOST_USD = 100_000.0
 """More on one event is a mistake, and is not summed: sums must stay within 64 bits."""
 
+SAID_FIELDS = (*PROFILE_FIELDS, "status", "error_type", "error_message", "attributes")
+"""The fields of an event that may say something of the run itself."""
+Said = Mapping[str, Any]
+"""Those of `SAID_FIELDS` that an event has set, by name."""
+
+_PROFILE = frozenset(PROFILE_FIELDS)
 _STATUS_STAMP = "status"
 
 
@@ -65,11 +72,12 @@ def apply_event(state: RunState, logged: LoggedEvent) -> None:
     event = logged.event
     note_place(state, logged)
     count_event(state, event)
-    if event.event_type in LIFECYCLE_TYPES:
-        apply_lifecycle(state, event, logged.offset)
-    else:
-        fill_profile(state, event)
     stamp = Stamp(event.occurred_at, logged.offset)
+    said = {name: value for name in SAID_FIELDS if (value := getattr(event, name)) is not None}
+    if event.event_type in LIFECYCLE_TYPES:
+        apply_lifecycle(state, event.event_type, stamp, said)
+    else:
+        fill_profile(state, said)
     if event.event_type in (EventType.TOOL_STARTED, EventType.TOOL_ENDED):
         note_tool(state, event.tool_name, event.event_type == EventType.TOOL_STARTED, stamp)
     elif event.event_type == EventType.ERROR_RAISED:
@@ -133,58 +141,56 @@ def nano_usd(cost_usd: float) -> int:
     return math.floor(cost_usd * NANO_USD + 0.5)
 
 
-def apply_lifecycle(state: RunState, event: Event, offset: int) -> None:
-    """Take what an event says of the run itself.
+def apply_lifecycle(state: RunState, kind: str, stamp: Stamp, said: Said) -> None:
+    """Take what an event of one of `LIFECYCLE_TYPES` says of the run itself.
 
     The first `run.started` wins its fields; `run.updated`, `run.ended` and `commit.associated`
     override, the latest by event time, then by log order; whatever else only fills gaps.
     """
-    if event.event_type != EventType.RUN_STARTED:
-        _override(state, event, Stamp(event.occurred_at, offset))
+    if kind != EventType.RUN_STARTED:
+        _override(state, kind, stamp, said)
     elif state.started_at is None:
-        _start(state, event)
+        _start(state, stamp, said)
     else:
-        fill_profile(state, event)
+        fill_profile(state, said)
 
 
-def fill_profile(state: RunState, event: Event) -> None:
+def fill_profile(state: RunState, said: Said) -> None:
     """Take fields that nothing has said yet."""
-    for name in PROFILE_FIELDS:
-        if getattr(state, name) is None:
-            value = getattr(event, name)
-            if value is not None:
-                setattr(state, name, value)
-
-
-def _start(state: RunState, event: Event) -> None:
-    state.started_at = event.occurred_at
-    for name in PROFILE_FIELDS:
-        value = getattr(event, name)
-        if value is not None and name not in state.stamps:
+    for name, value in said.items():
+        if name in _PROFILE and getattr(state, name) is None:
             setattr(state, name, value)
-    if event.status is not None and _STATUS_STAMP not in state.stamps:
-        state.status = canonical_status(event.status)
-    for key, value in _attributes(event).items():
-        if f"attributes.{key}" not in state.stamps:
+
+
+def _start(state: RunState, stamp: Stamp, said: Said) -> None:
+    state.started_at = stamp.occurred_at
+    stamps = state.stamps
+    for name, value in said.items():
+        if name in _PROFILE and name not in stamps:
+            setattr(state, name, value)
+    status = said.get("status")
+    if status is not None and _STATUS_STAMP not in stamps:
+        state.status = canonical_status(status)
+    for key, value in _attributes(said).items():
+        if f"attributes.{key}" not in stamps:
             state.attributes[key] = value
 
 
-def _override(state: RunState, event: Event, stamp: Stamp) -> None:
-    for name in PROFILE_FIELDS:
-        value = getattr(event, name)
-        if value is not None and _newer(state, name, stamp):
+def _override(state: RunState, kind: str, stamp: Stamp, said: Said) -> None:
+    for name, value in said.items():
+        if name in _PROFILE and _newer(state, name, stamp):
             setattr(state, name, value)
-    for key, value in _attributes(event).items():
+    for key, value in _attributes(said).items():
         if _newer(state, f"attributes.{key}", stamp):
             state.attributes[key] = value
-    status = event.status
-    if event.event_type == EventType.RUN_ENDED and status is None:
-        status = RunStatus.FAILURE if event.error_type else RunStatus.SUCCESS
+    status = said.get("status")
+    if kind == EventType.RUN_ENDED and status is None:
+        status = RunStatus.FAILURE if said.get("error_type") else RunStatus.SUCCESS
     if status is not None and _newer(state, _STATUS_STAMP, stamp):
         state.status = canonical_status(status)
         state.ended_at = stamp.occurred_at if state.status in TERMINAL_STATUSES else None
-        state.error_type = event.error_type
-        state.error_message = event.error_message
+        state.error_type = said.get("error_type")
+        state.error_message = said.get("error_message")
 
 
 def _newer(state: RunState, name: str, stamp: Stamp) -> bool:
@@ -195,11 +201,12 @@ def _newer(state: RunState, name: str, stamp: Stamp) -> bool:
     return True
 
 
-def _attributes(event: Event) -> dict[str, Any]:
-    if event.attributes is None:
+def _attributes(said: Said) -> dict[str, Any]:
+    text = said.get("attributes")
+    if text is None:
         return {}
     try:
-        attributes = orjson.loads(event.attributes)
+        attributes = orjson.loads(text)
     except orjson.JSONDecodeError:
         return {}
     return attributes if isinstance(attributes, dict) else {}

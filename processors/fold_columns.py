@@ -18,6 +18,7 @@ from runfold.processors.fold import (
     LIFECYCLE_TYPES,
     MOST_TOKENS,
     MOST_USD,
+    SAID_FIELDS,
     apply_event,
     apply_lifecycle,
     note_error,
@@ -61,8 +62,7 @@ def fold_frame(frame: pl.DataFrame, state_of: StateOf) -> list[str]:
         _fold_one_by_one(frame.filter(alone), state_of)
         frame, lifecycle = frame.filter(~alone), lifecycle.filter(~alone)
     changed = _add_sums(frame, state_of)
-    for event in _events(lifecycle):
-        apply_lifecycle(state_of(event.event.run_id), event.event, event.offset)
+    _apply_lifecycle(lifecycle, state_of)
     others = frame.filter(~_IS_LIFECYCLE)
     _fill_profiles(others, state_of)
     _note_tools(others, state_of)
@@ -93,6 +93,16 @@ def _events(frame: pl.DataFrame) -> list[LoggedEvent]:
         LoggedEvent(Event(**dict(zip(EVENT_FIELDS, row, strict=False))), row[-2], row[-1])
         for row in frame.select(names).iter_rows()
     ]
+
+
+def _apply_lifecycle(lifecycle: pl.DataFrame, state_of: StateOf) -> None:
+    names = [name for name in SAID_FIELDS if lifecycle[name].null_count() < lifecycle.height]
+    rows = lifecycle.select("run_id", "event_type", *_BY_TIME, *names)
+    for run_id, kind, occurred_at, offset, *values in rows.iter_rows():
+        said = {
+            name: value for name, value in zip(names, values, strict=True) if value is not None
+        }
+        apply_lifecycle(state_of(run_id), kind, Stamp(occurred_at, offset), said)
 
 
 def _add_sums(frame: pl.DataFrame, state_of: StateOf) -> list[str]:
@@ -180,7 +190,9 @@ def _latest(frame: pl.DataFrame, keys: list[str], wanted: list[str]) -> list[tup
     """Return for each key the row that is latest by event time, then by log order."""
     if frame.is_empty():
         return []
-    ordered = frame.sort(_BY_TIME).group_by(keys).agg(pl.col(*wanted, *_BY_TIME).last())
+    if not frame["occurred_at"].is_sorted():
+        frame = frame.sort(_BY_TIME)
+    ordered = frame.group_by(keys).agg(pl.col(*wanted, *_BY_TIME).last())
     return ordered.rows()
 
 

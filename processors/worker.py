@@ -25,7 +25,7 @@ from runfold.schemas.topic import EVENTS
 
 log = structlog.get_logger(__name__)
 
-_MOST_RECORDS_A_POLL = 50_000
+_MOST_BATCHES_A_POLL = 5_000  # Kafka's batches, which a fetch bounds by bytes
 _MOST_BYTES_A_FETCH = 4 * 1024 * 1024
 _BATCHES_WAITING = 4
 
@@ -79,7 +79,7 @@ def build_app(
         topic_allow_declare=False,
         stream_wait_empty=False,
         stream_buffer_maxsize=_BATCHES_WAITING,
-        broker_max_poll_records=_MOST_RECORDS_A_POLL,
+        broker_max_poll_records=_MOST_BATCHES_A_POLL,
         broker_commit_interval=settings.flush.interval.total_seconds(),
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 5,

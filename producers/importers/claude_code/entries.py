@@ -73,7 +73,9 @@ def message_key(call: Call, uuid: str) -> str:
 def kind_of(raw: dict[str, Any]) -> str:
     """Return the type of a line. Raises: LineError."""
     kind = raw.get("type")
-    if not isinstance(kind, str) or not kind:
+    if kind is None:
+        raise LineError("type is missing")
+    if not isinstance(kind, str):
         raise LineError(f"type is {shown(kind)}, not a name")
     return kind
 

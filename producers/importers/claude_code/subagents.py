@@ -13,6 +13,7 @@ from runfold.producers.importers.claude_code.session_index import AGENT_FILE_PRE
 from runfold.producers.importers.claude_code.units import RunInfo, Tool
 
 AGENT_TOOLS = frozenset({"Task", "Agent"})
+_ROOT_CHARACTERS = 8
 _META_FIELDS = ("agentType", "description", "toolUseId")
 
 
@@ -31,7 +32,7 @@ class Sidechains:
     def agent_id(self, entry: Entry, uuid: str) -> str:
         """Return the name of the sub-agent that wrote `entry`; `uuid` is that of its original."""
         parent = entry.raw.get("parentUuid")
-        root = self._roots.get(parent or "", uuid)
+        root = self._roots.get(parent or "", uuid[:_ROOT_CHARACTERS])
         self._roots[entry.uuid] = root
         return root
 

@@ -1,0 +1,163 @@
+"""The client that agents import: it records what they do and never gets in their way."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runfold.producers.client_settings import (
+    default_agent_name,
+    find_broker,
+    find_journal_dir,
+    host_name,
+    parent_run_of_process,
+)
+from runfold.producers.journal import JournalLimits
+from runfold.producers.recorder import AT_EXIT_SECONDS, ClientCounts, Recorder
+from runfold.producers.run import Run, current_run
+from runfold.producers.tame import is_id, tame_id
+from runfold.schemas.vocabulary import EventType
+
+if TYPE_CHECKING:
+    from runfold.producers.publisher import Publisher
+    from runfold.producers.shipping_rounds import PublisherFactory
+
+_PATIENCE = timedelta(seconds=10)
+
+
+class Client:
+    """Records runs and events of agents; an event is safe when the call returns.
+
+    Shape: every method takes any fields by name. Those of `Event` go to their columns, all others
+    into `attributes`; a value that does not fit is kept in `attributes` and named there under
+    `runfold.altered`.
+    Delivery: appended to a journal on this machine, shipped to the log in the background, by this
+    process or a later one; at least once, and once after deduplication by `event_id`.
+    Errors: none, and no call waits for the broker. `counts` says what became of the events, and
+    RUNFOLD_DEBUG=1 tells on stderr what went wrong.
+    Thread-safe; a forked child goes on with a journal of its own.
+    """
+
+    def __init__(
+        self,
+        /,
+        *,
+        broker: str | None = None,
+        agent: str | None = None,
+        journal_dir: Path | str | None = None,
+        limits: JournalLimits | None = None,
+        publisher: PublisherFactory | None = None,
+        **fields: Any,
+    ) -> None:
+        """Make a client. Nothing is opened before the first event.
+
+        Shape: `broker` is HOST:PORT, default RUNFOLD_BROKER, else the running stack's, else
+        127.0.0.1:9092; `journal_dir` by default RUNFOLD_JOURNAL, else `~/.runfold/journal`;
+        `agent` names the agent of runs that do not name theirs, default the script's name.
+        `fields` (`project`, `environment`, `agent_version`, …) are those of every run; `host` is
+        this machine's name unless given. `publisher` opens another way into the log.
+        """
+        self._agent = default_agent_name() if agent is None else agent
+        self._broker = broker
+        self._fields = {"host": host_name(), **fields}
+        self._recorder = Recorder(
+            find_journal_dir(journal_dir),
+            broker=broker,
+            limits=limits or JournalLimits(),
+            open_publisher=publisher or self._open_kafka,
+        )
+
+    def start_run(
+        self,
+        /,
+        agent_name: str | None = None,
+        *,
+        run_id: str | None = None,
+        parent: Run | str | None = None,
+        **fields: Any,
+    ) -> str:
+        """Start a run and return its id.
+
+        Shape: the parent is by default the run whose `with` block this is called in, else the run
+        that started this process (RUNFOLD_PARENT_RUN).
+        """
+        started = self._id_for(run_id)
+        outer = _parent_of(started, parent)
+        given = {**self._fields, **fields}
+        if outer is not None:
+            given["parent_run_id"] = outer
+        agent = self._agent if agent_name is None else agent_name
+        self._recorder.record(started, EventType.RUN_STARTED.value, given, agent_name=agent)
+        return started
+
+    def event(
+        self, /, run_id: str, event_type: str, *, name: str | None = None, **fields: Any
+    ) -> None:
+        """Record an event of a run; see `EventType` for the usual types."""
+        if name is not None:
+            fields["name"] = name
+        self._recorder.record(run_id, event_type, fields)
+
+    def end_run(self, /, run_id: str, status: str = "success", **fields: Any) -> None:
+        """End a run. Units: `duration_ms` is by default the time since it was started here."""
+        if fields.get("duration_ms") is None:
+            fields["duration_ms"] = self._recorder.elapsed_ms(run_id)
+        self._recorder.record(run_id, EventType.RUN_ENDED.value, {**fields, "status": status})
+
+    def run(
+        self,
+        /,
+        agent_name: str | None = None,
+        *,
+        run_id: str | None = None,
+        parent: Run | str | None = None,
+        **fields: Any,
+    ) -> Run:
+        """Return a run for a `with` or `async with` block; the arguments are `start_run`'s."""
+        return Run(
+            self,
+            self._recorder,
+            run_id=self._id_for(run_id),
+            agent_name=agent_name,
+            fields={**fields, "parent": parent},
+        )
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all that was recorded before is in the log; say whether it is.
+
+        Units: `timeout` in seconds.
+        """
+        return self._recorder.flush(timeout)
+
+    def close(self, timeout: float = AT_EXIT_SECONDS) -> None:
+        """Ship what is left and stop; what the timeout leaves stays in the journal.
+
+        Units: `timeout` in seconds. Called at the interpreter's exit by itself. A client that is
+        used again afterwards opens another journal.
+        """
+        self._recorder.close(timeout)
+
+    @property
+    def counts(self) -> ClientCounts:
+        """What became of the events recorded so far."""
+        return self._recorder.counts
+
+    def _id_for(self, run_id: object) -> str:
+        if run_id is None:
+            return self._recorder.mint_run_id()
+        return run_id if isinstance(run_id, str) and is_id(run_id) else tame_id(run_id)
+
+    def _open_kafka(self) -> AbstractAsyncContextManager[Publisher]:
+        from runfold.producers.kafka_publisher import KafkaPublisher
+
+        return KafkaPublisher(find_broker(self._broker), patience=_PATIENCE)
+
+
+def _parent_of(run_id: str, given: object) -> str | None:
+    if given is None:
+        found = current_run.get() or parent_run_of_process()
+    else:
+        found = given.run_id if isinstance(given, Run) else tame_id(given)
+    return None if found == run_id else found

@@ -1,0 +1,90 @@
+"""The text of one event in the journal, made so that it always encodes as Avro later.
+
+The usual event, known fields with values of their type, is checked and dumped in a microsecond.
+All others take `careful_fields`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from typing import Any
+
+import orjson
+
+from runfold.producers.careful_fields import careful_fields
+from runfold.producers.coercion import LONG_MAX, LONG_MIN
+from runfold.producers.tame import LONGEST_TEXT, is_id
+from runfold.schemas.event import REQUIRED_EVENT_FIELDS, Event
+
+_TYPES = {"str": str, "int": int, "float": float}
+FIELD_TYPES: dict[str, type] = {
+    field.name: _TYPES[str(field.type).split(" ")[0]]
+    for field in fields(Event)
+    if field.name not in (*REQUIRED_EVENT_FIELDS, "attributes")
+}
+"""What a call may set, and the type that it has in the log."""
+
+_FLOAT_MAX = 1.7976931348623157e308
+_KNOWN_TYPES = 1024
+_type_parts: dict[str, bytes] = {}
+
+
+def line_prefix(run_id: str, producer: str, agent_name: str | None) -> bytes:
+    """Return what every line of a run begins with, up to the sequence in its event id."""
+    begin = {"agent_name": agent_name} if agent_name else {}
+    return orjson.dumps({**begin, "run_id": run_id, "event_id": f"{producer}-"})[:-2]
+
+
+def line_rest(event_type: str, given: dict[str, Any]) -> bytes:
+    """Return the rest of a line, from behind the sequence on, with its newline.
+
+    Shape: `given` may hold anything; what is no field of the event goes into `attributes`.
+    Raises: nothing for values that are tame; the caller catches what wild ones raise.
+    """
+    body = _quick_fields(given)
+    if body is None:
+        body, occurred_at = careful_fields(given, FIELD_TYPES)
+        if occurred_at is not None:
+            return b"%b%d%b" % (
+                _type_parts.get(event_type) or _type_part(event_type),
+                occurred_at,
+                body,
+            )
+    return b"%b%d%b" % (
+        _type_parts.get(event_type) or _type_part(event_type),
+        time.time_ns() // 1000,
+        body,
+    )
+
+
+def _quick_fields(given: dict[str, Any]) -> bytes | None:
+    """Return the end of the line where every value is as the log wants it, else None."""
+    if not given:
+        return b"}\n"
+    for name, value in given.items():
+        wanted, found = FIELD_TYPES.get(name), type(value)
+        if found is not wanted and not (found is int and wanted is float):
+            return None
+        if found is str:
+            if len(value) > LONGEST_TEXT:
+                return None
+        elif found is int:
+            if not LONG_MIN <= value <= LONG_MAX:
+                return None
+        elif not -_FLOAT_MAX <= value <= _FLOAT_MAX:
+            return None
+    try:
+        return b",%b\n" % orjson.dumps(given)[1:]
+    except TypeError:  # a lone surrogate
+        return None
+
+
+def _type_part(event_type: str) -> bytes:
+    if len(_type_parts) >= _KNOWN_TYPES:
+        _type_parts.clear()
+    if not is_id(event_type):
+        raise TypeError("a type of event is a text of 1 to 512 characters")
+    part = b'","event_type":%b,"occurred_at":' % orjson.dumps(event_type)
+    _type_parts[event_type] = part
+    return part

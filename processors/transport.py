@@ -9,17 +9,17 @@ the partitions has made durable, and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from inspect import GEN_CREATED, getgeneratorstate, isgenerator
 from typing import Any, Protocol
 
-from aiokafka.errors import CorruptRecordException, KafkaError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from runfold.processors.errors import log_gone
+from runfold.processors.unpacking import fetched_records
 from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
 
@@ -78,18 +78,14 @@ class RecordBatchThread(driver.AIOKafkaConsumerThread):
             if assignment is None or not assignment.active:
                 return []
             seeks, before = self._seeks, _positions(assignment, partitions)
-            _unpack_whole(consumer._fetcher._records.values())
             with subscriptions.fetch_context():
-                fetched = await consumer._fetcher.fetched_records(
-                    set(before), timeout=POLL_SECONDS, max_records=consumer._max_poll_records
-                )
+                fetched = await fetched_records(consumer._fetcher, set(before), POLL_SECONDS)
             if seeks != self._seeks or subscriptions.subscription.assignment is not assignment:
                 return []  # the owner sees that they are missing, and seeks back
-            unpacked = {tp: _one_by_one(each) for tp, each in fetched.items()}
-            for tp, records in unpacked.items():
+            for tp, records in fetched.items():
                 if records[0].offset > before[tp]:
                     await self._check_not_cut_off(tp, before[tp])
-            return [_batch(topic_id, tp, before[tp], each) for tp, each in unpacked.items()]
+            return [_batch(topic_id, tp, before[tp], records) for tp, records in fetched.items()]
 
     async def _check_not_cut_off(self, tp: TopicPartition, position: int) -> None:
         starts = await self._ensure_consumer().beginning_offsets([tp])
@@ -138,51 +134,6 @@ def _positions(assignment: Any, partitions: set[TP]) -> dict[TopicPartition, int
         for place, state in states.items()
         if state is not None and state.has_valid_position
     }
-
-
-def _unpack_whole(results: Iterable[Any]) -> None:
-    """Have fetched data unpacked a Kafka batch at a time, not a record at a time.
-
-    aiokafka wraps each record into an object of its own while it unpacks, which takes longer than
-    all the rest of a fetch. What comes in while a fetch waits is unpacked by aiokafka; once that
-    has begun it must go on, or the rest of a Kafka batch would be passed over.
-    """
-    for result in results:
-        unpacking = getattr(result, "_partition_records", None)
-        if unpacking is not None and _is_untouched(unpacking._records_iterator):
-            unpacking._records_iterator = _whole_batches(unpacking)
-
-
-def _is_untouched(iterator: Any) -> bool:
-    return isgenerator(iterator) and getgeneratorstate(iterator) == GEN_CREATED
-
-
-def _whole_batches(unpacking: Any) -> Iterator[list[Any]]:
-    """Yield the records of each Kafka batch; the same as PartitionRecords does one by one."""
-    fetched = unpacking._records
-    while fetched.has_next():
-        batch = fetched.next_batch()
-        if unpacking._check_crcs and not batch.validate_crc():
-            raise CorruptRecordException(f"Invalid CRC - {unpacking._tp}")
-        if not batch.is_control_batch:
-            records = list(batch)
-            if records and records[0].offset < unpacking.next_fetch_offset:
-                records = [each for each in records if each.offset >= unpacking.next_fetch_offset]
-            if records:
-                unpacking.next_fetch_offset = records[-1].offset + 1
-                yield records
-        unpacking.next_fetch_offset = batch.next_offset
-
-
-def _one_by_one(unpacked: list[Any]) -> list[Any]:
-    """Return the records of what was unpacked whole, of what was not, or of both."""
-    records: list[Any] = []
-    for each in unpacked:
-        if isinstance(each, list):
-            records += each
-        else:
-            records.append(each)
-    return records
 
 
 def _batch(topic_id: str, tp: TopicPartition, position: int, records: list[Any]) -> RecordBatch:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
+import gc
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +24,6 @@ from runfold.schemas.topic import EVENTS
 
 log = structlog.get_logger(__name__)
 
-_MOST_BATCHES_A_POLL = 5_000  # Kafka's batches, which a fetch bounds by bytes
 _MOST_BYTES_A_FETCH = 4 * 1024 * 1024
 _BATCHES_WAITING = 4
 
@@ -51,6 +49,9 @@ class WorkerApp(faust.App):
 
     subscription: Subscription
 
+    def _create_directories(self) -> None:
+        """Create none: Faust keeps no tables here."""
+
     def _new_transport(self) -> TransportT:
         return RecordBatchTransport(self.conf.broker_consumer, self)
 
@@ -67,19 +68,16 @@ def build_app(
     on_progress: OnProgress | None = None,
 ) -> WorkerApp:
     """Return the Faust app of one worker: one agent over the events, one timer that flushes."""
-    scratch = tempfile.gettempdir()  # Faust wants a folder for tables, of which there are none
     app = WorkerApp(
         settings.group,
         broker=f"kafka://{settings.bootstrap}",
         store="memory://",
-        datadir=os.path.join(scratch, f"runfold-faust-{os.getpid()}"),  # noqa: PTH118
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,
         topic_allow_declare=False,
         stream_wait_empty=False,
         stream_buffer_maxsize=_BATCHES_WAITING,
-        broker_max_poll_records=_MOST_BATCHES_A_POLL,
         broker_commit_interval=settings.flush.interval.total_seconds(),
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 5,
@@ -126,6 +124,7 @@ def run_worker(
     app = build_app(settings, owner, log_id, on_progress=on_progress)
     worker: Any = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False)
     worker.spinner = None
+    _spare_the_garbage_collector()
     log.info("worker starts", broker=settings.bootstrap, group=settings.group, topic_id=log_id)
     try:
         worker.execute_from_commandline()
@@ -134,6 +133,13 @@ def run_worker(
         if cause is not None:
             raise cause from None
     log.info("worker stopped")
+
+
+def _spare_the_garbage_collector() -> None:
+    """Look for reference cycles rarely: run states have none, and there are many of them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _cause(worker: Any, app: WorkerApp) -> RunfoldError | None:

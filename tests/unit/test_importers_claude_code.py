@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -502,3 +503,16 @@ def test_forks_made_with_new_ids_are_found_by_what_they_name(tmp_path: Path) -> 
     fork.save(tmp_path)
     log = Log()
     assert log.take(tmp_path).turns == 2
+
+
+def test_the_original_is_read_before_its_fork_whichever_file_is_older(tmp_path: Path) -> None:
+    origin = Transcript("a")
+    origin.prompt("one")
+    fork = Transcript("b", at=origin.now + timedelta(minutes=5))
+    fork.copy_of(forked(origin.lines), timestamp="2026-01-10T10:00:00.000Z")
+    os.utime(fork.save(tmp_path), (1, 1))
+    origin.save(tmp_path)
+    log = Log()
+    log.take(tmp_path)
+    (turn,) = log.of("a", "custom")
+    assert turn["occurred_at"] == round(origin.now.timestamp() * 1e6)

@@ -1,0 +1,97 @@
+"""Whole files or none: bytes reach a name only when all of them are on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from runfold.schemas.errors import LakeUnavailable
+
+TEMPORARY_SUFFIX = ".tmp"
+ABANDONED_AFTER = timedelta(hours=1)
+
+_log = structlog.get_logger(__name__)
+
+
+@contextlib.contextmanager
+def lake_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn what the operating system raises over `path` into LakeUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        at = error.filename or path
+        reason = error.strerror or str(error) or type(error).__name__
+        raise LakeUnavailable(f"cannot {doing} {os.fsdecode(at)}: {reason}") from error
+
+
+def write_file(path: Path, content: bytes | memoryview) -> None:
+    """Make `content` the content of `path`, durably.
+
+    Delivery: a reader sees the old file, none, or the whole new one; repeating changes nothing.
+    Raises: LakeUnavailable, with nothing left under `path` that was not there before.
+    """
+    with lake_errors(path, "write"):
+        _make_folder(path.parent)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
+        try:
+            _write_synced(temporary, content)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the first error is the one to report
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files that a writer left in `folder` when it died.
+
+    Only those older than an hour: a younger one may be another writer's. Raises: OSError.
+    """
+    before = time.time() - ABANDONED_AFTER.total_seconds()
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.startswith(".") and name.endswith(TEMPORARY_SUFFIX):
+            path = folder / name
+            with contextlib.suppress(FileNotFoundError):  # its writer was alive after all
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    _log.info("lake.temporary_removed", path=str(path))
+
+
+def _write_synced(path: Path, content: bytes | memoryview) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):  # another writer was quicker
+        folder.mkdir()
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,135 @@
+"""The files of the lake: their names, their places and how they are listed.
+
+```
+<root>/<topic id>/events/date=2026-11-21/hour=07/p03-000000001200-000000001899.parquet
+<root>/<topic id>/states/p03-000000001200-000000001899.parquet
+```
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+import structlog
+
+from runfold.schemas.errors import ConfigurationError
+from runfold.schemas.offsets import LogPartition, OffsetRange
+
+SUFFIX = ".parquet"
+HOUR_US = 3_600_000_000
+SCHEMA_FOLDER = "_schema"
+"""Beside the topic ids: files of no rows, which give the views their columns."""
+
+_FILE_NAME = re.compile(r"^p([0-9]{2,9})-([0-9]{12,18})-([0-9]{12,18})\.parquet$", re.ASCII)
+_DATE_FOLDER = re.compile(r"^date=[0-9]{4}-[0-9]{2}-[0-9]{2}$", re.ASCII)
+_HOUR_FOLDER = re.compile(r"^hour=[0-9]{2}$", re.ASCII)
+_TOPIC_ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$", re.ASCII)
+
+_log = structlog.get_logger(__name__)
+
+
+class Kind(StrEnum):
+    """What a file holds; also the name of its folder."""
+
+    EVENTS = "events"
+    STATES = "states"
+
+
+@dataclass(frozen=True, slots=True)
+class LakeFile:
+    """One file of the lake, as its path describes it."""
+
+    kind: Kind
+    log: LogPartition
+    range: OffsetRange
+    path: Path
+
+
+def partition_prefix(partition: int) -> str:
+    """Return what the names of all files of `partition` begin with."""
+    return f"p{partition:02d}-"
+
+
+def file_name(partition: int, offsets: OffsetRange) -> str:
+    """Return the name of a file that holds `offsets` of `partition`."""
+    return f"{partition_prefix(partition)}{offsets.first:012d}-{offsets.last:012d}{SUFFIX}"
+
+
+def parse_file_name(name: str) -> tuple[int, OffsetRange] | None:
+    """Return partition and offsets of a name that `file_name` gave, None for any other."""
+    match = _FILE_NAME.match(name)
+    if match is None:
+        return None
+    partition, first, last = (int(group) for group in match.groups())
+    if last < first or file_name(partition, OffsetRange(first, last)) != name:
+        return None
+    return partition, OffsetRange(first, last)
+
+
+def topic_folder(root: Path, topic_id: str) -> Path:
+    """Return the folder of one log. Raises: ConfigurationError for an id that is no folder name."""
+    if not _TOPIC_ID.match(topic_id) or topic_id == SCHEMA_FOLDER:
+        raise ConfigurationError(f"not a topic id: {topic_id!r}")
+    return root / topic_id
+
+
+def hour_folder(recorded_at_us: int) -> str:
+    """Return the folders, below `events`, of what the log took at that time.
+
+    Units: microseconds since 1970 UTC.
+    """
+    hour = datetime.fromtimestamp(recorded_at_us // HOUR_US * 3600, UTC)
+    return f"date={hour:%Y-%m-%d}/hour={hour:%H}"
+
+
+def list_files(root: Path, log: LogPartition, kind: Kind) -> list[LakeFile]:
+    """Return the files of one kind of `log`, in no order.
+
+    A Parquet file whose name is no range is left out with a warning. Raises: OSError.
+    """
+    found: list[LakeFile] = []
+    prefix = partition_prefix(log.partition)
+    for folder, names in _folders(topic_folder(root, log.topic_id) / kind, kind):
+        for name in names:
+            parsed = parse_file_name(name)
+            if parsed is None:
+                warn_of_stranger(folder / name)
+            elif name.startswith(prefix):
+                found.append(LakeFile(kind, log, parsed[1], folder / name))
+    return found
+
+
+def warn_of_stranger(path: Path) -> None:
+    """Log that `path` lies in the lake and is not read, where it looks like data."""
+    if path.name.endswith(SUFFIX) and not path.name.startswith("."):
+        _log.warning("lake.file_ignored", path=str(path), reason="the name is no offset range")
+
+
+def list_folders(root: Path, topic_id: str, kind: Kind) -> Iterator[Path]:
+    """Yield the folders of one log that hold files of `kind`. Raises: OSError."""
+    for folder, _ in _folders(topic_folder(root, topic_id) / kind, kind):
+        yield folder
+
+
+def _folders(top: Path, kind: Kind) -> Iterator[tuple[Path, list[str]]]:
+    if kind is Kind.STATES:
+        yield top, _names(top)
+        return
+    for date in _names(top):
+        if _DATE_FOLDER.match(date):
+            for hour in _names(top / date):
+                if _HOUR_FOLDER.match(hour):
+                    yield top / date / hour, _names(top / date / hour)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []

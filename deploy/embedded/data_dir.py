@@ -64,7 +64,7 @@ class DataDir:
             raise DataDirUnusable(f"{self.path} cannot be used: {error}") from error
 
     def close(self) -> None:
-        """Unlock the directory, for when the broker is gone."""
+        """Give up this process's hold on the lock; a broker that inherited it keeps its own."""
         self.lock.release()
 
     @property

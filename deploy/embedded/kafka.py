@@ -136,6 +136,7 @@ class KafkaServer:
             if code is not None and attempts < _PORT_ATTEMPTS and self._lost_its_port():
                 attempts += 1
                 self._running().stop(STOP_GRACE)
+                self._dir.open()
                 self._choose_ports()
                 self._spawn()
             elif code is not None:
@@ -226,6 +227,8 @@ class KafkaServer:
             self._log_sizes.pop(self._dir.console_log, None)
             child.start(output)
         self._child = child
+        # The child holds the lock from here on: a process forked off this one must not.
+        self._dir.close()
 
     def _serves(self) -> bool:
         """Return whether the broker itself answers, not another program on its port."""
@@ -249,7 +252,6 @@ class KafkaServer:
     def _forget(self) -> None:
         self._archive.discard_draft()
         self._child = None
-        self._dir.close()
 
 
 def _ignore_step(step: str) -> None:

@@ -67,8 +67,12 @@ def test_an_empty_cache_is_filled_and_the_jars_keep_the_order_of_the_manifest(
     assert {name for _, _, name in seen} == names_in(tmp_path)
 
 
-def test_a_complete_cache_needs_no_network(cache: Path) -> None:
+def test_a_complete_cache_is_neither_fetched_nor_written_to(cache: Path) -> None:
+    (cache / ".lock").unlink()
+
     assert len(ensure_jars(cache, fetch=refuse, manifest=MANIFEST)) == 3
+
+    assert not (cache / ".lock").exists()
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ async def test_what_was_acknowledged_survives_a_broker_that_is_killed(
     await produce(server.bootstrap, topic_name, [b"kept"])
 
     server.kill()
+    assert not (server.data_dir / "data" / ".kafka_cleanshutdown").exists()
     server.start()
     server.wait_ready()
 

@@ -25,6 +25,7 @@ from runfold.sinks.lake_files import (
     list_files,
     topic_folder,
 )
+from runfold.sinks.views import prepare_lake
 
 _ZSTD_LEVEL = 1
 _ROWS_A_GROUP = 100_000
@@ -34,7 +35,9 @@ class LocalLake:
     """A `LakeStore` over a folder. Safe for several processes at once."""
 
     def __init__(self, root: Path) -> None:
+        """Open the lake in `root`, or make one. Raises: LakeUnavailable."""
         self.root = root
+        prepare_lake(root)
 
     def write(self, flush: Flush) -> None:
         """Make `flush` durable: events first, then states. See `LakeStore.write`."""

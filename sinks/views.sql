@@ -1,0 +1,128 @@
+-- The lake of runfold as views. Plain DuckDB reads them, with nothing of runfold running:
+--   duckdb -cmd ".read views.sql"
+-- Every row of the log is seen once, also where two files hold the same offsets: a file is read
+-- from the first offset on that no file before it reaches.
+
+create or replace macro lake_root() as '{root}';
+
+create or replace view lake_event_files as
+with named as (
+    select file,
+           regexp_extract(file, '([^/]+)/events/[^/]+/[^/]+/[^/]+$', 1) as topic_id,
+           regexp_extract(file, '/p([0-9]+)-([0-9]+)-([0-9]+)\.parquet$',
+                          ['partition', 'first', 'last']) as place
+    from glob('{root}/*/events/date=*/hour=*/p*.parquet')
+),
+placed as (
+    select file, topic_id, place.partition::int as partition,
+           place.first::bigint as first, place.last::bigint as last
+    from named where place.last <> ''
+),
+swept as (
+    select *, max(last) over (partition by topic_id, partition order by first, last desc
+                              rows between unbounded preceding and 1 preceding) as covered
+    from placed
+)
+select file, topic_id, partition, greatest(first, coalesce(covered + 1, first)) as first, last
+from swept where covered is null or last > covered;
+
+create or replace view lake_rows as
+select rows.* exclude (file), files.topic_id
+from read_parquet('{root}/*/events/date=*/hour=*/*.parquet', filename = 'file',
+                  hive_partitioning = true, hive_types = {{'date': date, 'hour': int}},
+                  union_by_name = true) as rows
+join lake_event_files as files on rows.file = files.file and rows."offset" >= files.first;
+
+create or replace view events as
+select * exclude (dead_letter_reason, dead_letter_message)
+from lake_rows where dead_letter_reason is null;
+
+create or replace view dead_letters as
+select topic_id, partition, "offset", recorded_at,
+       dead_letter_reason as reason, dead_letter_message as message
+from lake_rows where dead_letter_reason is not null;
+
+create or replace view lake_states as
+select * from read_parquet('{root}/*/states/*.parquet', union_by_name = true)
+qualify row_number() over (partition by run_id
+                           order by last_recorded_at desc, last_offset desc) = 1;
+
+create or replace view runs as
+with recursive ancestry as (
+    select run_id as descendant, parent_run_id as ancestor
+    from lake_states where parent_run_id is not null
+    union
+    select ancestry.descendant, states.parent_run_id
+    from ancestry join lake_states as states on states.run_id = ancestry.ancestor
+    where states.parent_run_id is not null
+),
+below as (
+    select ancestry.ancestor, sum(states.cost_nano_usd) as cost_nano_usd
+    from ancestry join lake_states as states on states.run_id = ancestry.descendant
+    where ancestry.descendant <> ancestry.ancestor
+    group by ancestry.ancestor
+),
+children as (
+    select parent_run_id, count(*) as children
+    from lake_states where parent_run_id is not null and parent_run_id <> run_id
+    group by parent_run_id
+)
+select states.run_id, states.parent_run_id, states.agent_name, states.project, states.status,
+       coalesce(states.started_at, states.first_seen_at) as started_at, states.ended_at,
+       (epoch_us(coalesce(states.ended_at, states.last_seen_at))
+        - epoch_us(coalesce(states.started_at, states.first_seen_at))) / 1000.0 as duration_ms,
+       states.events,
+       states.input_tokens, states.output_tokens, states.cache_read_tokens,
+       states.cache_write_tokens, states.reasoning_tokens,
+       states.input_tokens + states.output_tokens + states.cache_read_tokens
+           + states.cache_write_tokens as total_tokens,
+       states.cost_nano_usd / 1e9 as cost_usd,
+       (states.cost_nano_usd + coalesce(below.cost_nano_usd, 0)) / 1e9 as tree_cost_usd,
+       coalesce(children.children, 0) as children,
+       states.llm_calls, states.tools_started, states.tools_ended, states.tools_failed,
+       states.errors, states.decisions, states.heartbeats, states.unknown_events,
+       coalesce(states.error_type, states.last_error_type) as error_type,
+       coalesce(states.error_message, states.last_error_message) as error_message,
+       states.last_tool, states.last_tool_open,
+       coalesce(list_sum(list_transform(states.seen, lambda each:
+           each.bounds[-1] - list_sum(list_transform(range(1, len(each.bounds), 2), lambda i:
+               each.bounds[i + 1] - each.bounds[i] + 1)))), 0)::bigint as missing_events,
+       states.* exclude (run_id, parent_run_id, agent_name, project, status, started_at, ended_at,
+                         events, input_tokens, output_tokens, cache_read_tokens,
+                         cache_write_tokens, reasoning_tokens, cost_nano_usd, llm_calls,
+                         tools_started, tools_ended, tools_failed, errors, decisions, heartbeats,
+                         unknown_events, error_type, error_message, last_tool, last_tool_open,
+                         stamps, seen, seen_hashes)
+from lake_states as states
+left join below on below.ancestor = states.run_id
+left join children on children.parent_run_id = states.run_id;
+
+create or replace view tools as
+with calls as (
+    select *, coalesce(span_id, concat(tool_name, '#', row_number() over (
+                  partition by run_id, tool_name, event_type, span_id is null
+                  order by occurred_at, "offset"))) as call
+    from events where event_type in ('tool.started', 'tool.ended')
+),
+started as (select * from calls where event_type = 'tool.started'),
+ended as (select * from calls where event_type = 'tool.ended')
+select coalesce(ended.run_id, started.run_id) as run_id,
+       coalesce(ended.tool_name, started.tool_name) as tool_name,
+       case when ended.run_id is null then 'running' else coalesce(ended.status, 'success') end
+           as status,
+       coalesce(started.occurred_at, ended.occurred_at) as started_at,
+       ended.occurred_at as ended_at,
+       coalesce(ended.duration_ms,
+                (epoch_us(ended.occurred_at) - epoch_us(started.occurred_at)) / 1000.0)
+           as duration_ms,
+       ended.error_type, ended.error_message,
+       coalesce(ended.attributes, started.attributes) as attributes,
+       coalesce(ended.span_id, started.span_id) as span_id
+from ended full join started on started.run_id = ended.run_id and started.call = ended.call;
+
+create or replace view llm_calls as
+select run_id, event_id, occurred_at, provider, model, input_tokens, output_tokens,
+       cache_read_tokens, cache_write_tokens, reasoning_tokens, cost_usd, duration_ms, status,
+       error_type, error_message, attributes, span_id
+from events
+where event_type = 'llm.called' or input_tokens is not null or output_tokens is not null;

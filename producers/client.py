@@ -61,6 +61,7 @@ class Client:
         """
         self._agent = default_agent_name() if agent is None else agent
         self._broker = broker
+        self._outer_run = parent_run_of_process()
         self._fields = {"host": host_name(), **fields}
         self._recorder = Recorder(
             find_journal_dir(journal_dir),
@@ -84,7 +85,7 @@ class Client:
         that started this process (RUNFOLD_PARENT_RUN).
         """
         started = self._id_for(run_id)
-        outer = _parent_of(started, parent)
+        outer = self._parent_of(started, parent)
         given = {**self._fields, **fields}
         if outer is not None:
             given["parent_run_id"] = outer
@@ -149,15 +150,14 @@ class Client:
             return self._recorder.mint_run_id()
         return run_id if isinstance(run_id, str) and is_id(run_id) else tame_id(run_id)
 
+    def _parent_of(self, run_id: str, given: object) -> str | None:
+        if given is None:
+            found = current_run.get() or self._outer_run
+        else:
+            found = given.run_id if isinstance(given, Run) else tame_id(given)
+        return None if found == run_id else found
+
     def _open_kafka(self) -> AbstractAsyncContextManager[Publisher]:
         from runfold.producers.kafka_publisher import KafkaPublisher
 
         return KafkaPublisher(find_broker(self._broker), patience=_PATIENCE)
-
-
-def _parent_of(run_id: str, given: object) -> str | None:
-    if given is None:
-        found = current_run.get() or parent_run_of_process()
-    else:
-        found = given.run_id if isinstance(given, Run) else tame_id(given)
-    return None if found == run_id else found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ class Recorder:
         self._open_publisher = open_publisher
         self._outbox = self._new_outbox()
         self._shipper: Shipper | None = None
-        self._runs: dict[str, RunLine] = {}
+        self._runs: OrderedDict[str, RunLine] = OrderedDict()
         self._tamed = 0
         self._failed = 0
         watch_forks(self)
@@ -135,7 +136,7 @@ class Recorder:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._outbox, self._shipper, self._runs = self._new_outbox(), None, {}
+        self._outbox, self._shipper, self._runs = self._new_outbox(), None, OrderedDict()
 
     def _record_tamed(
         self,
@@ -185,7 +186,7 @@ class Recorder:
                 if self._shipper is not None and not self._shipper.is_alive():
                     self._shipper = None  # the next event starts another
                 if len(self._runs) >= _KNOWN_RUNS:
-                    del self._runs[next(iter(self._runs))]
+                    self._runs.popitem(last=False)
                 producer = self._outbox.identity.next_producer()
                 run = RunLine(run_id, producer, line_prefix(run_id, producer, agent_name))
                 self._runs[run_id] = run

@@ -18,7 +18,7 @@ from runfold.producers.publisher import Publisher
 from runfold.schemas.errors import EventRejected
 from runfold.schemas.vocabulary import DeadLetterReason
 
-_SLICE = 32
+_SLICE = 4
 _PAUSE_SECONDS = 0.0001
 
 

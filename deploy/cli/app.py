@@ -10,7 +10,11 @@ import typer
 from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.doctor import doctor
 from runfold.deploy.cli.imports import import_app
+from runfold.deploy.cli.query import query
+from runfold.deploy.cli.run import run as show_run
+from runfold.deploy.cli.runs import runs
 from runfold.deploy.cli.status import logs, status
+from runfold.deploy.cli.tail import tail
 from runfold.deploy.cli.terminal import EXIT_FAILED, EXIT_USAGE, OUT, fail
 from runfold.deploy.cli.up import down, up
 from runfold.deploy.cli.worker import worker
@@ -51,6 +55,10 @@ app.command()(status)
 app.command()(logs)
 app.command()(doctor)
 app.command()(worker)
+app.command()(runs)
+app.command("run")(show_run)
+app.command()(query)
+app.command()(tail)
 app.command()(demo)
 app.add_typer(import_app)
 

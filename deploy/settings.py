@@ -74,7 +74,9 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+            hint = (
+                f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+            )
             raise ConfigurationError(f"unknown environment variable {name}{hint}")
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-OUT = Console(highlight=False, soft_wrap=True)
+_PIPE_WIDTH = 400  # into a pipe or a file nothing is folded
+
+OUT = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH
+)
 """Results. Colours turn off by NO_COLOR and where the output is no terminal."""
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 """Progress and errors."""

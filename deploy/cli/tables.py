@@ -1,0 +1,134 @@
+"""Results on screen: as a table for people, as JSON or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from rich import box
+from rich.table import Table
+
+from runfold.deploy.cli.terminal import OUT, Format
+
+Row = dict[str, Any]
+Shown = Callable[[Any], str]
+
+STATUS_COLOURS = {
+    "success": "green",
+    "running": "cyan",
+    "pending": "cyan",
+    "failure": "red",
+    "timeout": "red",
+    "partial": "yellow",
+    "cancelled": "yellow",
+    "orphaned": "magenta",
+}
+
+
+def print_rows(rows: Sequence[Row], output: Format, columns: Sequence[str] | None = None) -> None:
+    """Print `rows`; `columns` gives the header where there are none."""
+    names = list(rows[0]) if rows else list(columns or ())
+    if output is Format.JSON:
+        OUT.out(orjson.dumps(list(rows), default=_as_json, option=orjson.OPT_INDENT_2).decode())
+    elif output is Format.CSV:
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([_as_text(row[name]) for name in names] for row in rows)
+        OUT.out(stream.getvalue(), end="")
+    else:
+        OUT.print(_table(rows, names))
+
+
+def _table(rows: Sequence[Row], names: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    numeric = {name for name in names if any(_is_number(row[name]) for row in rows)}
+    for name in names:
+        table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_escaped(_as_text(row[name])) for name in names))
+    return table
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        moment = value.astimezone(UTC) if value.tzinfo else value
+        return moment.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, list | dict):
+        return orjson.dumps(value, default=_as_json).decode()
+    return str(value)
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def coloured_status(status: str | None) -> str:
+    """Return a status in its colour."""
+    colour = STATUS_COLOURS.get(status or "", "white")
+    return f"[{colour}]{_escaped(status or '')}[/]"
+
+
+def human_duration(milliseconds: float | None) -> str:
+    """Return a duration as people say it: 340 ms, 12.3 s, 4 m 05 s, 2 h 11 m."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} m"
+
+
+def human_count(count: float | None) -> str:
+    """Return a count in four characters or so: 812, 12.3k, 4.1M."""
+    if count is None:
+        return ""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
+        if abs(count) >= size:
+            divisor = 1e3 if unit == "k" else size
+            return f"{count / divisor:.1f}{unit}"
+    return f"{count:,.0f}"
+
+
+def human_usd(usd: float | None) -> str:
+    """Return a cost: two decimals, four where it is below a cent, nothing for none."""
+    if not usd:
+        return ""
+    return f"${usd:,.2f}" if abs(usd) >= 0.01 else f"${usd:.4f}"
+
+
+def human_ago(moment: datetime | None, now: datetime) -> str:
+    """Return how long ago something was: 12 s, 5 m, 3 h, 2 d."""
+    if moment is None:
+        return ""
+    seconds = (now - moment).total_seconds()
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return f"{max(0, seconds):.0f} s ago"

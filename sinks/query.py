@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 
 from runfold.schemas.errors import LakeUnavailable, QueryFailed
 from runfold.sinks.lake_files import SCHEMA_FOLDER
@@ -35,33 +37,63 @@ class LakeQueries:
         Raises: QueryFailed (DuckDB's message, and which views there are), also where a statement
         would write a file.
         """
-        try:
+        with _failures():
             statements = self._connection.extract_statements(sql)
             if not statements:
                 raise QueryFailed("there is no statement to run")
             for statement in statements:
                 if statement.type in _WRITING:
-                    raise QueryFailed(f"{statement.type.name} is not allowed here; use --output FILE")
+                    kind = statement.type.name
+                    raise QueryFailed(f"{kind} is not allowed here; use --output FILE")
             for statement in statements[:-1]:
                 self._connection.execute(statement)
             return self._relation(statements[-1], parameters)
-        except duckdb.Error as error:
-            raise QueryFailed(f"{error}\n\nviews: {', '.join(VIEW_NAMES)}") from error
 
     def rows(self, sql: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
         """Return the result of `sql` as one dictionary a row. Raises: QueryFailed."""
-        try:
-            relation = self.ask(sql, parameters)
-            names = relation.columns
-            return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
-        except duckdb.Error as error:
-            raise QueryFailed(str(error)) from error
+        return self.rows_and_columns(sql, parameters)[0]
+
+    def rows_and_columns(
+        self, sql: str, parameters: list[Any] | None = None
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return the result of `sql`, one dictionary a row, and the names of its columns.
+
+        Shape: of columns of equal name the later ones are numbered. Raises: QueryFailed.
+        """
+        relation = self.ask(sql, parameters)
+        names = _distinct(relation.columns)
+        with _failures():
+            return [dict(zip(names, row, strict=True)) for row in relation.fetchall()], names
+
+    def as_parquet(self, sql: str) -> bytes:
+        """Return the result of `sql` as a Parquet file. Raises: QueryFailed."""
+        relation = self.ask(sql)
+        stream = io.BytesIO()
+        with _failures():
+            pq.write_table(relation.to_arrow_table(), stream, compression="zstd")
+        return stream.getvalue()
 
     def _relation(self, statement: Any, parameters: list[Any] | None) -> duckdb.DuckDBPyRelation:
         if statement.type is duckdb.StatementType.SELECT:
             return self._connection.sql(statement.query, params=parameters)
         self._connection.execute(statement, parameters or [])
         return self._connection.from_arrow(self._connection.to_arrow_table())
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise QueryFailed(f"{error}\n\nviews: {', '.join(VIEW_NAMES)}") from error
+
+
+def _distinct(names: list[str]) -> list[str]:
+    distinct: list[str] = []
+    for name in names:
+        again = sum(each == name or each.startswith(f"{name}:") for each in distinct)
+        distinct.append(f"{name}:{again}" if again else name)
+    return distinct
 
 
 @contextmanager

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     lake: Path | None = Field(
         default=None, description="Folder of the lake; default DATA_DIR/lake."
     )
+    topic: str = Field(default="runfold.events", description="Topic that holds the events.")
     group: str = Field(default="runfold", description="Consumer group of the workers.")
     flush_interval_seconds: float = Field(
         default=2.0, gt=0, description="Seconds between two writes of a worker to the lake."

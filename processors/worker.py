@@ -41,7 +41,7 @@ class WorkerSettings:
     group: str = "runfold"
     topic: str = EVENTS.name
     flush: FlushPolicy = field(default_factory=FlushPolicy)
-    session_timeout_seconds: float = 15.0
+    session_timeout_seconds: float = 10.0
 
 
 class WorkerApp(faust.App):

@@ -20,6 +20,9 @@ def worker(
             "--group", help="Workers of one group share the partitions. [default: runfold]"
         ),
     ] = None,
+    topic: Annotated[
+        str | None, typer.Option("--topic", help="Topic to read. [default: runfold.events]")
+    ] = None,
     flush_interval: Annotated[
         float | None,
         typer.Option(
@@ -47,6 +50,7 @@ def worker(
         broker=broker,
         lake=lake,
         group=group,
+        topic=topic,
         flush_interval_seconds=flush_interval,
         data_dir=data_dir,
     )
@@ -55,6 +59,7 @@ def worker(
         WorkerSettings(
             bootstrap=settings.bootstrap,
             group=settings.group,
+            topic=settings.topic,
             flush=FlushPolicy(interval=settings.flush_interval),
         ),
         LocalLake(settings.lake_dir),

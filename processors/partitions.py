@@ -52,6 +52,10 @@ class Progress:
     counts: FlushCounts
 
 
+OnProgress = Callable[[Progress], None]
+"""Called on the event loop when partitions were taken over and after each round of flushes."""
+
+
 class Partitions:
     """Owns the run tables of the assigned partitions. Used from one event loop."""
 
@@ -63,12 +67,14 @@ class Partitions:
         lake: LakeStore,
         dead_letters: DeadLetterSender,
         policy: FlushPolicy,
+        on_progress: OnProgress | None = None,
     ) -> None:
         self._topic = topic
         self._topic_id = topic_id
         self._lake = lake
         self._dead_letters = dead_letters
         self._policy = policy
+        self._on_progress = on_progress
         self._tables: dict[int, RunTable] = {}
         self._locks: dict[int, asyncio.Lock] = {}
         self._writing = asyncio.Lock()
@@ -100,9 +106,12 @@ class Partitions:
                     self._resumed, partition, self._tables.get(partition), bounds[partition]
                 )
                 self._tables[partition] = table
-        runs_held = sum(len(table) for table in self._tables.values())
-        log.info("partitions resumed", next_offsets=self.positions(), runs=runs_held)
-        return self.positions()
+        progress = self.progress()
+        log.info(
+            "partitions resumed", next_offsets=progress.next_offsets, runs=progress.runs_held
+        )
+        self._tell()
+        return progress.next_offsets
 
     def positions(self) -> dict[int, int]:
         """Return for each partition the offset to read next."""
@@ -150,6 +159,11 @@ class Partitions:
         """Make durable what can be made durable now."""
         for partition in sorted(self._tables):
             await self.flush(partition)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self.progress())
 
     async def flush(self, partition: int) -> bool:
         """Make one partition durable; return False where it must wait for a broker or a lake."""

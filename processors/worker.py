@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from faust.types import TP
 from faust.types.transports import TransportT
 
 from runfold.processors.dead_letters import DeadLetterSender
-from runfold.processors.partitions import FlushPolicy, Partitions, Progress
+from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions
 from runfold.processors.topic_id import topic_id
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
 from runfold.schemas.errors import RunfoldError
@@ -56,17 +56,7 @@ class WorkerApp(faust.App):
         return RecordBatchTransport(self.conf.broker_consumer, self)
 
 
-OnProgress = Callable[[Progress], None]
-"""Called after each flush, on the event loop."""
-
-
-def build_app(
-    settings: WorkerSettings,
-    owner: Partitions,
-    log_id: str,
-    *,
-    on_progress: OnProgress | None = None,
-) -> WorkerApp:
+def build_app(settings: WorkerSettings, owner: Partitions, log_id: str) -> WorkerApp:
     """Return the Faust app of one worker: one agent over the events, one timer that flushes."""
     app = WorkerApp(
         settings.group,
@@ -95,14 +85,18 @@ def build_app(
     @app.agent(topic, name="fold-events")
     async def fold_events(batches: AsyncIterable[RecordBatch]) -> None:
         async for batch in batches:
-            await owner.take(batch, seek_back)
+            try:
+                await owner.take(batch, seek_back)
+            except Exception as error:
+                # Faust would go on with the next batch over a table that is half folded.
+                log.exception("folding failed", partition=batch.log.partition, at=batch.position)
+                await app.crash(error)
+                raise
 
     @app.timer(settings.flush.interval, name="flush")  # type: ignore[untyped-decorator]
     async def flush() -> None:
         await owner.flush_all()
         await app.consumer.commit()
-        if on_progress is not None and owner.positions():
-            on_progress(owner.progress())
 
     return app
 
@@ -119,9 +113,14 @@ def run_worker(
     log_id = loop.run_until_complete(topic_id(settings.bootstrap, settings.topic))
     sender = DeadLetterSender(settings.bootstrap, settings.topic)
     owner = Partitions(
-        settings.topic, log_id, lake=lake, dead_letters=sender, policy=settings.flush
+        settings.topic,
+        log_id,
+        lake=lake,
+        dead_letters=sender,
+        policy=settings.flush,
+        on_progress=on_progress,
     )
-    app = build_app(settings, owner, log_id, on_progress=on_progress)
+    app = build_app(settings, owner, log_id)
     worker: Any = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False)
     worker.spinner = None
     _spare_the_garbage_collector()

@@ -11,6 +11,7 @@ from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.doctor import doctor
 from runfold.deploy.cli.imports import import_app
 from runfold.deploy.cli.query import query
+from runfold.deploy.cli.quickstart import quickstart
 from runfold.deploy.cli.run import run as show_run
 from runfold.deploy.cli.runs import runs
 from runfold.deploy.cli.status import logs, status
@@ -49,6 +50,7 @@ def _options(
     del version
 
 
+app.command()(quickstart)
 app.command()(up)
 app.command()(down)
 app.command()(status)

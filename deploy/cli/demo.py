@@ -25,6 +25,7 @@ from runfold.producers.kafka_errors import broker_errors
 from runfold.producers.kafka_producer import discard_producer, open_producer
 from runfold.producers.kafka_publisher import KafkaPublisher
 from runfold.producers.publisher import Publisher
+from runfold.producers.topic_setup import ensure_topics
 from runfold.schemas.errors import ConfigurationError
 from runfold.schemas.topic import EVENTS
 
@@ -115,6 +116,7 @@ async def _publish(publisher: Publisher, record: DemoRecord, counts: FleetCounts
 
 async def _send_bad(bootstrap: str, bad: list[BadRecord], counts: FleetCounts) -> None:
     """Send what no publisher would: the bytes as they are."""
+    await ensure_topics(bootstrap)  # the dead letters' too, which a worker is about to need
     producer, _ = await open_producer(bootstrap, topic=EVENTS.name, patience=_PATIENCE)
     try:
         with broker_errors(bootstrap):

@@ -37,15 +37,23 @@ def up(
     Kafka is the real one, with its data under the data directory, so the next `up` finds it again.
     With --broker HOST:PORT that Kafka is used and none is started.
     """
+    run_stack(
+        load_settings(
+            data_dir=data_dir, broker=broker, lake=lake, flush_interval_seconds=flush_interval
+        ),
+    )
+
+
+def run_stack(settings: Settings, *, then: Callable[[Stack], None] | None = None) -> None:
+    """Run the stack until Ctrl-C or SIGTERM; call `then` once it is up."""
     from runfold.deploy.stack import Stack
 
-    settings = load_settings(
-        data_dir=data_dir, broker=broker, lake=lake, flush_interval_seconds=flush_interval
-    )
     signal.signal(signal.SIGTERM, _interrupt)
     stack = Stack(settings)
     try:
         with stack.running(_step):
+            if then is not None:
+                then(stack)
             _say_what_next(stack, settings)
             stack.watch(_step)
     except KeyboardInterrupt:

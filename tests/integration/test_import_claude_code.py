@@ -7,10 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -22,6 +22,7 @@ from runfold.schemas.errors import EventRejected
 from runfold.schemas.event import Event
 from runfold.schemas.run_state import TOKEN_FIELDS
 from runfold.schemas.topic import EVENTS
+from tests.integration.stack_parts import WorkerProcess, wait_until
 from tests.transcripts.counting import count_tokens
 
 RECORDED = Path(__file__).parent.parent / "transcripts" / "recorded"
@@ -93,25 +94,13 @@ def tokens_of(events: list[Event]) -> Counter[str]:
 
 @pytest.fixture
 def lake(broker: str, tmp_path: Path) -> Iterator[Path]:
-    """Give the lake that a worker of `broker` keeps, over the events topic."""
-    runfold("demo", "--runs", "1", broker=broker, home=tmp_path)  # makes the topics
+    """Give the lake that a worker of `broker` keeps, with a small demo in it."""
+    runfold("demo", "--runs", "1", broker=broker, home=tmp_path)
     folder = tmp_path / "lake"
-    command = "from runfold.deploy.main import main; main()"
-    arguments = ("worker", "--broker", broker, "--lake", str(folder), "--flush-interval", "0.2")
-    with subprocess.Popen(
-        [sys.executable, "-c", command, *arguments],
-        env={**os.environ, "HOME": str(tmp_path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as worker:
-        deadline = time.monotonic() + 60
-        while not any(folder.rglob("events/**/*.parquet")):
-            assert worker.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+    with WorkerProcess(broker, EVENTS.name, folder) as worker:
+        wait_until(lambda: any(folder.rglob("p*.parquet")), "a flush", workers=[worker])
         yield folder
-        worker.terminate()
-        worker.wait(30)
+        assert worker.stop() == 0
 
 
 def lake_tokens(lake: Path, where: str) -> Counter[str]:
@@ -132,19 +121,21 @@ def test_an_import_waits_until_it_is_folded_and_sees_it_the_next_time(
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(RECORDED / "-home-dev-shop" / f"{RESUMED}.jsonl", alone)
-    at = {"broker": broker, "home": tmp_path}
-    runfold("import", "claude-code", str(alone), "--lake", str(lake), **at)
+
+    def import_from(path: Path) -> dict[str, Any]:
+        arguments = ("import", "claude-code", str(path), "--lake", str(lake))
+        counts: dict[str, Any] = json.loads(
+            runfold(*arguments, broker=broker, home=tmp_path).stdout
+        )
+        return counts
+
+    import_from(alone)
     assert lake_tokens(lake, f"run_id = '{RESUMED}'") == count_tokens(alone)
-    first = json.loads(
-        runfold("import", "claude-code", str(RECORDED), "--lake", str(lake), **at).stdout
-    )
+    assert import_from(RECORDED)["already_known"] > 0
     assert lake_tokens(lake, "true") == count_tokens(RECORDED)
     assert lake_tokens(lake, f"run_id = '{RESUMED}'") == count_tokens(alone)
-    assert first["already_known"] > 0
     for _ in range(3):
-        again = json.loads(
-            runfold("import", "claude-code", str(RECORDED), "--lake", str(lake), **at).stdout
-        )
+        again = import_from(RECORDED)
         assert again["events_published"] == 0
         assert again["tokens"] == count_tokens(RECORDED)
     assert lake_tokens(lake, "true") == count_tokens(RECORDED)

@@ -36,7 +36,9 @@ def fleet(runs: int = 30, seed: int = 7) -> list[DemoRecord]:
 
 def assert_lake_tells(lake: PlainDuckDB, log: Log) -> None:
     assert lake.runs() == expected_rows(log)
-    [(events, distinct)] = lake.rows("select count(*), count(distinct (run_id, event_id)) from events")
+    [(events, distinct)] = lake.rows(
+        "select count(*), count(distinct (run_id, event_id)) from events"
+    )
     assert events == distinct == log.events
     dead = lake.rows('select partition, "offset" from dead_letters order by 1, 2')
     assert dead == sorted(log.bad)

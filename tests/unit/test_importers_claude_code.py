@@ -19,6 +19,7 @@ from runfold.producers.importers.claude_code import (
     ImportOptions,
     ImportReport,
     find_transcripts,
+    nothing_stored,
 )
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.registry import latest
@@ -51,9 +52,10 @@ class Log:
         self, path: Path, *, now: Any = LATER, blind: bool = False, **options: Any
     ) -> ImportReport:
         """Import `path`; a blind import does not ask what is stored."""
-        lookup = {} if blind else {"stored": self.runs_of}
         reading = ClaudeCodeImport(
-            find_transcripts(path), ImportOptions(now=now, **options), **lookup
+            find_transcripts(path),
+            ImportOptions(now=now, **options),
+            stored=nothing_stored if blind else self.runs_of,
         )
         for event in reading.events():
             self.events.setdefault((event["run_id"], event["event_id"]), event)

@@ -9,6 +9,7 @@ from runfold.producers.importers.claude_code.entries import (
     TITLE_FIELDS,
     Call,
     Entry,
+    kind_of,
     message_key,
     read_entry,
 )
@@ -69,15 +70,14 @@ class SessionGroup:
         for _, found in read_objects(file):
             if isinstance(found, BadLine):
                 continue
-            kind = found.get("type")
-            if kind in TITLE_FIELDS:
-                self._note_title(found)
-            elif kind in CONVERSATION_KINDS:
-                try:
-                    entry = read_entry(found)
-                except LineError:  # reported by the first pass
-                    continue
-                self._take(entry, file)
+            try:
+                kind = kind_of(found)
+                if kind in TITLE_FIELDS:
+                    self._note_title(kind, found)
+                elif kind in CONVERSATION_KINDS:
+                    self._take(read_entry(found), file)
+            except LineError:  # reported by the first pass
+                continue
 
     def finish(self) -> None:
         """Give the runs their titles and origins, when all files are read."""
@@ -213,8 +213,7 @@ class SessionGroup:
         if run.agent_id is None:
             unit.note = note_of(entry, prompt)
 
-    def _note_title(self, raw: dict[str, Any]) -> None:
-        kind = raw["type"]
+    def _note_title(self, kind: str, raw: dict[str, Any]) -> None:
         title, leaf, session_id = (
             raw.get(TITLE_FIELDS[kind]),
             raw.get("leafUuid"),

@@ -16,7 +16,7 @@ from runfold.schemas.offsets import OffsetRange
 MINTED_ID_PATTERN = r"^(rf[0-9a-f]{20}(?:\.[0-9]+)?)-([1-9][0-9]{0,17})$"
 HASH_BYTES = 16
 
-_minted = re.compile(MINTED_ID_PATTERN, re.ASCII).match
+_minted = re.compile(MINTED_ID_PATTERN, re.ASCII).fullmatch  # `$` alone lets a newline pass
 
 
 def split_minted_id(event_id: str) -> tuple[str, int] | None:

@@ -1,0 +1,174 @@
+"""The owner of partitions: what it resumes, when it writes, and what it does when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import pytest
+
+from runfold.processors.partitions import FlushPolicy, Partitions
+from runfold.processors.run_table import DeadLetter
+from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable, LogGone
+from runfold.schemas.lake import Flush, ResumePoint
+from runfold.schemas.offsets import LogPartition
+from runfold.schemas.record_batch import RecordBatch
+from runfold.schemas.run_state import RunState
+from tests.unit.test_run_table import batch, logged
+
+QUICK = FlushPolicy(first_pause=timedelta(milliseconds=1), longest_pause=timedelta(milliseconds=2))
+
+
+class MemoryLake:
+    """A lake in memory that can be full."""
+
+    def __init__(self, next_offset: int | None = None) -> None:
+        self.flushes: list[Flush] = []
+        self.next_offset = next_offset
+        self.full_for = 0
+
+    def write(self, flush: Flush) -> None:
+        if self.full_for:
+            self.full_for -= 1
+            raise LakeUnavailable("no space left")
+        self.flushes.append(flush)
+        self.next_offset = flush.range.next_offset
+
+    def resume(self, log: LogPartition) -> ResumePoint:
+        states: dict[str, RunState] = {}
+        for flush in self.flushes:
+            states |= {state.run_id: state.copy() for state in flush.states}
+        return ResumePoint(0, self.next_offset, iter(states.values()))
+
+
+class Letters:
+    """Takes dead letters, or does not."""
+
+    def __init__(self) -> None:
+        self.sent: list[DeadLetter] = []
+        self.down = False
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        if self.down:
+            raise BrokerUnavailable("down")
+        self.sent += letters
+
+    async def close(self) -> None:
+        return
+
+
+class Asked:
+    """Remembers where the consumer was sent back to."""
+
+    def __init__(self) -> None:
+        self.back: list[tuple[int, int]] = []
+
+    async def __call__(self, partition: int, offset: int) -> None:
+        self.back.append((partition, offset))
+
+
+Made = tuple[Partitions, MemoryLake, Letters, Asked]
+
+
+@pytest.fixture
+def make() -> Callable[..., Made]:
+    def made(next_offset: int | None = None, policy: FlushPolicy = QUICK) -> Made:
+        lake, letters = MemoryLake(next_offset), Letters()
+        owner = Partitions("events", "a-topic", lake=lake, dead_letters=letters, policy=policy)
+        return owner, lake, letters, Asked()
+
+    return made
+
+
+async def test_an_empty_lake_begins_where_the_log_begins(make: Callable[..., Made]) -> None:
+    owner, *_ = make()
+    assert await owner.resume({3}, {3: (40, 90)}) == {3: 40}
+
+
+async def test_a_lake_goes_on_where_it_ends_whatever_kafka_has_committed(
+    make: Callable[..., Made],
+) -> None:
+    owner, *_ = make(next_offset=55)
+    assert await owner.resume({3}, {3: (40, 90)}) == {3: 55}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [((60, 90), "offsets 55 to 59 are gone"), ((0, 50), "the log ends at 50")],
+)
+async def test_a_log_that_does_not_hold_what_comes_next_is_an_error(
+    make: Callable[..., Made], bounds: tuple[int, int], said: str
+) -> None:
+    owner, *_ = make(next_offset=55)
+    with pytest.raises(LogGone, match=said):
+        await owner.resume({3}, {3: bounds})
+
+
+async def test_records_that_were_passed_over_are_read_again(make: Callable[..., Made]) -> None:
+    owner, _, _, asked = make()
+    await owner.resume({3}, {3: (0, 90)})
+    await owner.take(batch(logged(4), 4), asked)
+    assert asked.back == [(3, 0)]
+    assert owner.positions() == {3: 0}
+
+
+async def test_a_batch_of_a_partition_that_is_no_longer_owned_is_left_alone(
+    make: Callable[..., Made],
+) -> None:
+    owner, lake, _, asked = make()
+    await owner.resume({3}, {3: (0, 90)})
+    await owner.resume(set(), {})
+    await owner.take(batch(logged(0), 0), asked)
+    await owner.flush_all()
+    assert (lake.flushes, asked.back, owner.durable()) == ([], [], {})
+
+
+async def test_nothing_is_durable_before_the_lake_has_it(make: Callable[..., Made]) -> None:
+    owner, lake, _, asked = make()
+    await owner.resume({3}, {3: (0, 90)})
+    await owner.take(batch(logged(0, 1), 0), asked)
+    assert owner.durable() == {3: 0}
+    lake.full_for = 1
+    assert not await owner.flush(3)
+    assert owner.durable() == {3: 0}
+    assert await owner.flush(3)
+    assert owner.durable() == {3: 2}
+    assert [each.counts.records for each in lake.flushes] == [2]
+
+
+async def test_dead_letters_are_sent_before_the_lake_is_written_and_once(
+    make: Callable[..., Made],
+) -> None:
+    owner, lake, letters, asked = make()
+    await owner.resume({3}, {3: (0, 90)})
+    bad = RecordBatch(LogPartition("a-topic", 3), 0, [0], [0], [b"key"], [b"junk"])
+    await owner.take(bad, asked)
+    letters.down = True
+    assert not await owner.flush(3)
+    assert lake.flushes == []
+    letters.down, lake.full_for = False, 1
+    assert not await owner.flush(3)
+    assert await owner.flush(3)
+    assert [each.offset for each in letters.sent] == [0]
+
+
+async def test_what_waits_for_a_full_lake_is_bounded(make: Callable[..., Made]) -> None:
+    owner, lake, _, asked = make(policy=FlushPolicy(most_records=2, first_pause=QUICK.first_pause))
+    await owner.resume({3}, {3: (0, 90)})
+    lake.full_for = 5
+    await asyncio.wait_for(owner.take(batch(logged(0, 1), 0), asked), 10)
+    assert lake.full_for == 0
+    assert owner.durable() == {3: 2}
+
+
+async def test_a_table_that_is_kept_through_a_rebalance_goes_on_unless_the_lake_is_ahead(
+    make: Callable[..., Made],
+) -> None:
+    owner, lake, _, asked = make()
+    await owner.resume({3}, {3: (0, 90)})
+    await owner.take(batch(logged(0, 1), 0), asked)
+    assert await owner.resume({3}, {3: (0, 90)}) == {3: 2}
+    lake.next_offset = 7  # another worker was quicker meanwhile
+    assert await owner.resume({3}, {3: (0, 90)}) == {3: 7}
+    assert owner.durable() == {3: 7}

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     )
     topic: str = Field(default="runfold.events", description="Topic that holds the events.")
     group: str = Field(default="runfold", description="Consumer group of the workers.")
+    schema_registry: str | None = Field(
+        default=None,
+        description="URL of a schema registry, where records are framed with its ids.",
+    )
     flush_interval_seconds: float = Field(
         default=2.0, gt=0, description="Seconds between two writes of a worker to the lake."
     )

@@ -99,9 +99,7 @@ def _apply_lifecycle(lifecycle: pl.DataFrame, state_of: StateOf) -> None:
     names = [name for name in SAID_FIELDS if lifecycle[name].null_count() < lifecycle.height]
     rows = lifecycle.select("run_id", "event_type", *_BY_TIME, *names)
     for run_id, kind, occurred_at, offset, *values in rows.iter_rows():
-        said = {
-            name: value for name, value in zip(names, values, strict=True) if value is not None
-        }
+        said = {name: value for name, value in zip(names, values, strict=True) if value is not None}
         apply_lifecycle(state_of(run_id), kind, Stamp(occurred_at, offset), said)
 
 

@@ -17,7 +17,8 @@ import structlog
 from runfold.processors.dead_letters import DeadLetterSender
 from runfold.processors.errors import lake_ahead, log_gone
 from runfold.processors.run_table import RunTable
-from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable
+from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
+from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable, RegistryUnavailable
 from runfold.schemas.lake import FlushCounts, LakeStore
 from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
@@ -67,6 +68,7 @@ class Partitions:
         lake: LakeStore,
         dead_letters: DeadLetterSender,
         policy: FlushPolicy,
+        framing: Framing = EVENT_FRAMING,
         on_progress: OnProgress | None = None,
     ) -> None:
         self._topic = topic
@@ -74,6 +76,7 @@ class Partitions:
         self._lake = lake
         self._dead_letters = dead_letters
         self._policy = policy
+        self._framing = framing
         self._on_progress = on_progress
         self._tables: dict[int, RunTable] = {}
         self._locks: dict[int, asyncio.Lock] = {}
@@ -107,9 +110,7 @@ class Partitions:
                 )
                 self._tables[partition] = table
         progress = self.progress()
-        log.info(
-            "partitions resumed", next_offsets=progress.next_offsets, runs=progress.runs_held
-        )
+        log.info("partitions resumed", next_offsets=progress.next_offsets, runs=progress.runs_held)
         self._tell()
         return progress.next_offsets
 
@@ -130,7 +131,9 @@ class Partitions:
             raise lake_ahead(self._topic, partition, needed, end)
         if held is not None and held.next_offset == needed:
             return held
-        return RunTable(LogPartition(self._topic_id, partition), needed, point.states)
+        return RunTable(
+            LogPartition(self._topic_id, partition), needed, point.states, self._framing
+        )
 
     async def take(self, batch: RecordBatch, seek_back: SeekBack) -> None:
         """Fold a batch; where records before it are missing, have them read again."""
@@ -143,7 +146,13 @@ class Partitions:
                 log.info("records skipped", partition=partition, needed=table.next_offset)
                 await seek_back(partition, table.next_offset)
                 return
-            table.take(batch)
+            try:
+                table.take(batch)
+            except RegistryUnavailable as error:
+                log.warning("folding waits", partition=partition, error=str(error))
+                await asyncio.sleep(self._policy.longest_pause.total_seconds())
+                await seek_back(partition, table.next_offset)
+                return
         await self._hold_back(partition)
 
     async def _hold_back(self, partition: int) -> None:

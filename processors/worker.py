@@ -17,6 +17,8 @@ from runfold.processors.dead_letters import DeadLetterSender
 from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions
 from runfold.processors.topic_id import topic_id
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
+from runfold.schemas.codec.confluent import RegistryIds
+from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.errors import RunfoldError
 from runfold.schemas.lake import LakeStore
 from runfold.schemas.record_batch import RecordBatch
@@ -32,7 +34,8 @@ _BATCHES_WAITING = 4
 class WorkerSettings:
     """What one worker reads, and as whom.
 
-    Shape: `bootstrap` is HOST:PORT; workers of one `group` share the partitions of `topic`.
+    Shape: `bootstrap` is HOST:PORT; workers of one `group` share the partitions of `topic`;
+    `schema_registry` is the address of one, where records are framed with its ids.
     Units: `session_timeout_seconds` is the silence after which Kafka gives a worker's partitions
     to another one.
     """
@@ -40,6 +43,7 @@ class WorkerSettings:
     bootstrap: str
     group: str = "runfold"
     topic: str = EVENTS.name
+    schema_registry: str | None = None
     flush: FlushPolicy = field(default_factory=FlushPolicy)
     session_timeout_seconds: float = 10.0
 
@@ -118,6 +122,7 @@ def run_worker(
         lake=lake,
         dead_letters=sender,
         policy=settings.flush,
+        framing=_framing(settings.schema_registry),
         on_progress=on_progress,
     )
     app = build_app(settings, owner, log_id)
@@ -132,6 +137,12 @@ def run_worker(
         if cause is not None:
             raise cause from None
     log.info("worker stopped")
+
+
+def _framing(schema_registry: str | None) -> Framing:
+    if schema_registry is None:
+        return EVENT_FRAMING
+    return Framing("event", RegistryIds(schema_registry, "event"))
 
 
 def _spare_the_garbage_collector() -> None:

@@ -5,6 +5,7 @@ RunfoldError
 ├── EventRejected           dead_letter  one record cannot become an event
 ├── SchemaError             halt         a schema file is broken or was changed incompatibly
 ├── BrokerUnavailable       retry        Kafka does not answer
+├── RegistryUnavailable     retry        the schema registry does not answer
 ├── LogGone                 halt         the log no longer holds an offset that is needed
 ├── LakeUnavailable         retry        the lake cannot be written or read now
 ├── LakeCorrupt             halt         a lake file is not what its name says
@@ -62,6 +63,13 @@ class BrokerUnavailable(RunfoldError):
     """Kafka does not answer at the address given."""
 
     code = "broker_unavailable"
+    disposition: ClassVar[Disposition] = "retry"
+
+
+class RegistryUnavailable(RunfoldError):
+    """The schema registry does not answer, so nobody can say what a record was written with."""
+
+    code = "registry_unavailable"
     disposition: ClassVar[Disposition] = "retry"
 
 

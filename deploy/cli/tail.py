@@ -145,15 +145,15 @@ async def _seek(consumer: AIOKafkaConsumer, start_ms: int | None) -> None:
     numbers = await consumer._client._wait_on_metadata(EVENTS.name)
     partitions = [TopicPartition(EVENTS.name, number) for number in sorted(numbers)]
     consumer.assign(partitions)
+    # By number: a `seek_to_end` can be overtaken by the reset that an assignment begins with.
+    places = await consumer.end_offsets(partitions)
     if start_ms == 0:
-        await consumer.seek_to_beginning(*partitions)
-        return
-    await consumer.seek_to_end(*partitions)
-    if start_ms is not None:
+        places = await consumer.beginning_offsets(partitions)
+    elif start_ms is not None:
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, start_ms))
-        for partition, at in found.items():
-            if at is not None:
-                consumer.seek(partition, at.offset)
+        places |= {partition: at.offset for partition, at in found.items() if at is not None}
+    for partition, offset in places.items():
+        consumer.seek(partition, offset)
 
 
 def _decode(record: ConsumerRecord) -> Event:

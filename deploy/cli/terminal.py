@@ -12,9 +12,7 @@ from rich.console import Console
 
 _PIPE_WIDTH = 400  # into a pipe or a file nothing is folded
 
-OUT = Console(
-    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH
-)
+OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 """Results. Colours turn off by NO_COLOR and where the output is no terminal."""
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 """Progress and errors."""

@@ -23,6 +23,10 @@ def worker(
     topic: Annotated[
         str | None, typer.Option("--topic", help="Topic to read. [default: runfold.events]")
     ] = None,
+    schema_registry: Annotated[
+        str | None,
+        typer.Option("--schema-registry", metavar="URL", help="Where Confluent framing is used."),
+    ] = None,
     flush_interval: Annotated[
         float | None,
         typer.Option(
@@ -51,6 +55,7 @@ def worker(
         lake=lake,
         group=group,
         topic=topic,
+        schema_registry=schema_registry,
         flush_interval_seconds=flush_interval,
         data_dir=data_dir,
     )
@@ -60,6 +65,7 @@ def worker(
             bootstrap=settings.bootstrap,
             group=settings.group,
             topic=settings.topic,
+            schema_registry=settings.schema_registry,
             flush=FlushPolicy(interval=settings.flush_interval),
         ),
         LocalLake(settings.lake_dir),

@@ -55,7 +55,9 @@ def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
 
 
 def test_every_package_is_in_the_distribution() -> None:
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "packages"
+    ]
     found = {
         "runfold." + ".".join(path.parent.relative_to(ROOT).parts)
         for folder in MAY_IMPORT

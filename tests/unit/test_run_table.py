@@ -128,7 +128,12 @@ def test_a_dead_letter_is_a_row_of_the_lake_with_its_reason() -> None:
     assert flush.events["offset"].to_list() == [0, 1, 2]
     assert flush.events["dead_letter_reason"].to_list() == [None, "not_avro", None]
     [letter] = table.dead_letters
-    assert (letter.offset, letter.recorded_at, letter.key, letter.value) == (1, 8000, b"key", b"junk")
+    assert (letter.offset, letter.recorded_at, letter.key, letter.value) == (
+        1,
+        8000,
+        b"key",
+        b"junk",
+    )
     assert flush.counts.records == flush.counts.events + flush.counts.dead_letters == 3
 
 

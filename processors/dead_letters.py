@@ -16,6 +16,8 @@ from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import BrokerUnavailable
 from runfold.schemas.topic import DEAD_LETTERS
 
+_PATIENCE_SECONDS = 20.0
+
 
 class DeadLetterSender:
     """Writes dead letters to Kafka. Used from one event loop; connects at the first letter."""
@@ -36,15 +38,18 @@ class DeadLetterSender:
         Raises: BrokerUnavailable (retry).
         """
         try:
-            producer = await self._connected()
-            sent = [
-                await producer.send(self._topic, key=self._key(each), value=self._encode(each))
-                for each in letters
-            ]
-            await asyncio.gather(*sent)
-        except KafkaError as error:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                producer = await self._connected()
+                sent = [
+                    await producer.send(self._topic, key=self._key(each), value=self._encode(each))
+                    for each in letters
+                ]
+                await asyncio.gather(*sent)
+        except (KafkaError, TimeoutError) as error:
             await self.close()
-            raise BrokerUnavailable(f"dead letters not taken by Kafka: {error!r}") from error
+            raise BrokerUnavailable(
+                f"{len(letters)} dead letters not taken by topic {self._topic}: {error!r}"
+            ) from error
 
     async def close(self) -> None:
         """Give up the connection."""

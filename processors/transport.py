@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
 
 POLL_SECONDS = 0.5
+_LAST_FLUSH_SECONDS = 10.0
 
 
 class PartitionOwner(Protocol):
@@ -210,7 +212,9 @@ class RecordBatchConsumer(driver.Consumer):
 
     async def on_stop(self) -> None:
         """Make durable and commit what was folded, then leave the group."""
-        await self._subscription.owner.flush_all()
+        with suppress(TimeoutError):  # what is not durable is read again
+            async with asyncio.timeout(_LAST_FLUSH_SECONDS):
+                await self._subscription.owner.flush_all()
         await super().on_stop()
 
     def ack(self, message: Message) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,7 @@ def worker(
     from runfold.deploy.worker_status import StatusFile
     from runfold.processors.partitions import FlushPolicy
     from runfold.processors.worker import WorkerSettings, run_worker
+    from runfold.producers.topic_setup import ensure_topics
     from runfold.sinks.lake import LocalLake
 
     settings = load_settings(
@@ -60,6 +62,7 @@ def worker(
         data_dir=data_dir,
     )
     configure_logging(verbose=verbose)
+    asyncio.run(ensure_topics(settings.bootstrap))
     run_worker(
         WorkerSettings(
             bootstrap=settings.bootstrap,

@@ -45,13 +45,13 @@ class Registry(ThreadingHTTPServer):
 class Answers(BaseHTTPRequestHandler):
     server: Registry
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.server.asked.append(self.path)
         number = int(self.path.rsplit("/", 1)[-1])
         known = dict(enumerate(self.server.schemas, start=1))
         self.answer(200 if number in known else 404, {"schema": known.get(number)})
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if body["schema"] not in self.server.schemas:
             self.server.schemas.append(body["schema"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -64,7 +65,7 @@ def test_merged_ranges_hold_the_same_offsets_and_neither_touch_nor_overlap(
 ) -> None:
     merged = merge_ranges(ranges)
     assert offsets_of(merged) == offsets_of(ranges)
-    assert all(a.next_offset < b.first for a, b in zip(merged, merged[1:], strict=False))
+    assert all(a.next_offset < b.first for a, b in pairwise(merged))
 
 
 @given(st.sets(st.integers(0, 60)))

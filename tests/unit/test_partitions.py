@@ -37,7 +37,7 @@ class MemoryLake:
 
     def resume(self, log: LogPartition) -> ResumePoint:
         states: dict[str, RunState] = {}
-        for flush in self.flushes:
+        for flush in (each for each in self.flushes if each.log == log):
             states |= {state.run_id: state.copy() for state in flush.states}
         return ResumePoint(0, self.next_offset, iter(states.values()))
 

@@ -71,7 +71,8 @@ def test_both_avro_implementations_read_every_version_by_every_other(
         body = bytes.fromhex(example["encoded"])[SINGLE_OBJECT_HEADER_BYTES:]
         by_fastavro = fastavro.schemaless_reader(io.BytesIO(body), writer.parsed, reader.parsed)
         by_avro = avro.io.DatumReader(
-            avro.schema.parse(json.dumps(writer.parsed)), avro.schema.parse(json.dumps(reader.parsed))
+            avro.schema.parse(json.dumps(writer.parsed)),
+            avro.schema.parse(json.dumps(reader.parsed)),
         ).read(avro.io.BinaryDecoder(io.BytesIO(body)))
         assert by_avro == by_fastavro
 

@@ -138,7 +138,7 @@ def main() -> None:
     flush = f"every {options.flush_interval:g} s in the race, every 2 s elsewhere"
     report.show_machine(console, machine, {"flush": flush, "rounds": str(options.rounds)})
     if options.json is not None:
-        figures = report.as_json(machine, speeds, found)
+        figures = report.as_json(machine, speeds, found, YARDSTICK)
         options.json.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
 
 

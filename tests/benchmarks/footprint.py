@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from runfold.deploy.embedded import KafkaOptions, KafkaRuntime, KafkaServer
 from runfold.producers.topic_setup import ensure_topics

@@ -58,16 +58,23 @@ class Arena:
 class Lap:
     """One contender's time over one topic.
 
-    Units: `seconds` from its first fetched record to its last result.
+    Units: `seconds` from its first fetched record to its last result, `cpu_seconds` what its
+    processes computed in between.
     """
 
     records: int
     seconds: float
+    cpu_seconds: float
 
     @property
     def records_per_second(self) -> float:
         """How fast it was."""
         return self.records / self.seconds
+
+    @property
+    def cpu_us_a_record(self) -> float:
+        """How much of a core it took, which depends less on what else the machine does."""
+        return self.cpu_seconds / self.records * 1e6
 
 
 Contender = Callable[[Arena, FilledTopic], Lap]
@@ -135,7 +142,7 @@ def raw_fetch(arena: Arena, topic: FilledTopic) -> Lap:
     arguments = (arena.bootstrap, topic.name, topic.records)
     said = _said_at_end("raw_fetch", *arguments, log=arena.folder / "raw.log")
     _check("raw fetch", said["records"], topic.records)
-    return Lap(topic.records, said["done"] - said["first"])
+    return _lap(topic.records, said)
 
 
 def quix(arena: Arena, topic: FilledTopic) -> Lap:
@@ -154,7 +161,12 @@ def _folded_by(name: str, module: str, arena: Arena, topic: FilledTopic, python:
     log = folder.with_suffix(".log")
     said = _said_at_end(module, *arguments, log=log, python=python)
     _check(name, Totals(said["events"], said["input_tokens"]), topic.totals)
-    return Lap(topic.records, said["done"] - said["first"])
+    return _lap(topic.records, said)
+
+
+def _lap(records: int, said: dict[str, Any]) -> Lap:
+    (first, cpu_before), (done, cpu_after) = said["first"], said["done"]
+    return Lap(records, done - first, cpu_after - cpu_before)
 
 
 def _said_at_end(module: str, *arguments: object, log: Path, python: str = "") -> dict[str, Any]:
@@ -170,11 +182,11 @@ def runfold_workers(count: int) -> Contender:
 
     def contend(arena: Arena, topic: FilledTopic) -> Lap:
         lake = arena.fresh("lake")
-        seconds, _ = drain(arena, topic, lake, workers=count)
+        lap = drain(arena, topic, lake, workers=count)
         check_lake(lake, topic.totals)
         committed = asyncio.run(_committed(arena.bootstrap, lake.name))
         _check("offsets committed by runfold", committed, topic.records)
-        return Lap(topic.records, seconds)
+        return lap
 
     return contend
 
@@ -186,33 +198,37 @@ def drain(
     *,
     workers: int = 1,
     while_running: Callable[[Sequence[Child]], None] | None = None,
-) -> tuple[float, int]:
+) -> Lap:
     """Have workers fold all of `topic` into `lake`, in the consumer group of its name.
 
-    Units: returns the seconds from the first fetched record to the commit after the last flush,
-    and how many runs the workers hold then. `while_running` is called then, before they stop.
+    The lap ends with the commit after the last flush; `while_running` is called then, before the
+    workers stop.
     Raises: WrongAnswer.
     """
     arguments = (arena.bootstrap, topic.name, lake.name, lake, arena.flush_seconds)
     log = lake.with_suffix(".log")
     children = [Child("runfold_worker", *arguments, log=log) for _ in range(workers)]
     try:
-        firsts: dict[int, float] = {}
-        runs: dict[int, int] = {}
+        begun: dict[int, list[float]] = {}
+        ended: dict[int, list[float]] = {}
         durable: dict[str, int] = {}
         give_up_at = time.monotonic() + _GIVE_UP_SECONDS
         while time.monotonic() < give_up_at:
             for child in children:
-                for each in (line for line in child.facts() if "at" in line):
-                    durable |= each["durable"]
-                    runs[child.pid] = each["runs"]
-                    if each["first"] is not None:
-                        firsts[child.pid] = each["first"]
-                    last = each["at"]
+                for each in (line for line in child.facts() if line.get("first")):
+                    begun[child.pid] = each["first"]
+                    if any(durable.get(key) != each["durable"][key] for key in each["durable"]):
+                        durable |= each["durable"]
+                        ended[child.pid] = each["now"]
             if sum(durable.values()) >= topic.records:
                 if while_running is not None:
                     while_running(children)
-                return last - min(firsts.values()), sum(runs.values())
+                first, done = (
+                    min(at for at, _ in begun.values()),
+                    max(at for at, _ in ended.values()),
+                )
+                cpu = sum(ended[pid][1] - begun[pid][1] for pid in ended)
+                return Lap(topic.records, done - first, cpu)
             time.sleep(0.02)
         raise WrongAnswer(f"{sum(durable.values())} of {topic.records} records durable")
     finally:
@@ -222,16 +238,19 @@ def drain(
 
 def check_lake(lake: Path, expected: Totals) -> None:
     """Compare what lies in the lake, as plain DuckDB reads it, with what was filled."""
-    events = duckdb.sql(
-        f"""select count(distinct event_id), count(*)
-            from read_parquet('{lake}/*/events/*/*/p*.parquet')"""
-    ).fetchall()
-    states = duckdb.sql(
-        f"""select sum(events)::bigint, sum(input_tokens)::bigint
-            from (select run_id, events, input_tokens,
-                         row_number() over (partition by run_id order by last_offset desc) as rank
-                  from read_parquet('{lake}/*/states/p*.parquet')) where rank = 1"""
-    ).fetchall()
+    with duckdb.connect() as database:
+        database.execute(
+            f"""select count(distinct event_id), count(*)
+                from read_parquet('{lake}/*/events/*/*/p*.parquet')"""
+        )
+        events = database.fetchall()
+        database.execute(
+            f"""select sum(events)::bigint, sum(input_tokens)::bigint
+                from (select events, input_tokens, row_number() over
+                          (partition by run_id order by last_offset desc) as rank
+                      from read_parquet('{lake}/*/states/p*.parquet')) where rank = 1"""
+        )
+        states = database.fetchall()
     _check("event files of runfold", events, [(expected.events, expected.events)])
     _check("state files of runfold", states, [(expected.events, expected.input_tokens)])
 

@@ -14,7 +14,7 @@ import faust
 
 from runfold.schemas.topic import EVENTS
 from tests.benchmarks.contenders import plain_fold
-from tests.benchmarks.contenders.measured import now, say
+from tests.benchmarks.contenders.measured import Moment, now, say
 
 
 def run(bootstrap: str, topic_name: str, records: int, folder: Path) -> None:
@@ -42,7 +42,8 @@ def run(bootstrap: str, topic_name: str, records: int, folder: Path) -> None:
 
     @app.agent(topic)
     async def fold_events(values: AsyncIterable[bytes]) -> None:
-        first, folded = 0.0, 0
+        first: Moment | None = None
+        folded = 0
         async for value in values:
             first = first or now()
             event = plain_fold.decode(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def say(**facts: Any) -> None:
@@ -17,19 +17,29 @@ def say(**facts: Any) -> None:
     sys.stdout.flush()
 
 
-def now() -> float:
-    """Return the seconds of the clock that all contenders share."""
-    return time.monotonic()
+class Moment(NamedTuple):
+    """A time on the clock that all contenders share, and the CPU time of this process until then.
+
+    Units: seconds.
+    """
+
+    at: float
+    cpu: float
 
 
-def note_first_fetch(topic: str) -> list[float]:
+def now() -> Moment:
+    """Return this moment."""
+    return Moment(time.monotonic(), time.process_time())
+
+
+def note_first_fetch(topic: str) -> list[Moment]:
     """Return a list that will hold when aiokafka got the first records of `topic`.
 
-    Shape: empty until then, one time afterwards.
+    Shape: empty until then, one moment afterwards.
     """
     from aiokafka.consumer import fetcher
 
-    first: list[float] = []
+    first: list[Moment] = []
 
     class Noted(fetcher.PartitionRecords):  # type: ignore[misc]
         def __init__(self, tp: Any, *args: Any) -> None:

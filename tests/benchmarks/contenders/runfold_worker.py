@@ -25,7 +25,7 @@ def _say_when_resumed() -> None:
     ) -> dict[int, int]:
         began = now()
         positions = await resume(self, partitions, bounds)
-        say(resumed=now(), began=began, runs=self.progress().runs_held)
+        say(resumed=now().at, began=began.at, runs=self.progress().runs_held)
         return positions
 
     Partitions.resume = noted  # type: ignore[method-assign]
@@ -38,7 +38,7 @@ def work(bootstrap: str, topic: str, group: str, lake: Path, flush_seconds: floa
 
     def tell(progress: Progress) -> None:
         say(
-            at=now(),
+            now=now(),
             first=first[0] if first else None,
             durable=progress.durable_offsets,
             runs=progress.runs_held,

@@ -121,24 +121,30 @@ async def test_published_events_are_in_the_log_in_the_order_of_their_run(
     assert len(_without_doubles(events)) == 20_000
 
 
-async def test_a_key_is_in_the_partition_that_other_clients_choose(
+# Source: `testMurmur2` of Apache Kafka's UtilsTest.
+_HASHES = {
+    "21": -973932308,
+    "foobar": -790332482,
+    "a-little-bit-long-string": -985981536,
+    "a-little-bit-longer-string": -1486304829,
+    "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    "abc": 479470107,
+}
+
+
+async def test_a_key_is_in_the_partition_that_every_kafka_client_chooses(
     kafka: KafkaServer, topic_name: str
 ) -> None:
-    from confluent_kafka import Producer
-
+    expected = dict.fromkeys(range(EVENTS.partitions), 0)
     async with KafkaPublisher(kafka.bootstrap, topic=topic_name) as publisher:
-        await publisher.publish(_event(1, run=5))
-    other = Producer({"bootstrap.servers": kafka.bootstrap, "partitioner": "murmur2_random"})
-    partitions: list[int] = []
-    other.produce(
-        topic_name, b"", key=b"run-5", on_delivery=lambda _, m: partitions.append(m.partition())
-    )
-    other.flush()
+        for run_id, hashed in _HASHES.items():
+            expected[(hashed & 0x7FFF_FFFF) % EVENTS.partitions] += 1
+            await publisher.publish({**_event(1), "run_id": run_id})
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
-        ends = await consumer.end_offsets([TopicPartition(topic_name, partitions[0])])
-        assert list(ends.values()) == [2]
+        ends = await consumer.end_offsets([TopicPartition(topic_name, n) for n in expected])
+        assert {partition.partition: end for partition, end in ends.items()} == expected
     finally:
         await consumer.stop()
 
@@ -178,7 +184,7 @@ async def test_a_publisher_goes_on_when_its_broker_is_back(
     kafka_server_factory: Callable[..., KafkaServer], topic_name: str, how: str
 ) -> None:
     server = kafka_server_factory()
-    await asyncio.to_thread(server.start)
+    await asyncio.to_thread(_start, server)
     publisher = KafkaPublisher(server.bootstrap, topic=topic_name, patience=timedelta(seconds=1))
     async with publisher:
         await publisher.publish(_event(1))
@@ -187,9 +193,14 @@ async def test_a_publisher_goes_on_when_its_broker_is_back(
         await publisher.publish(_event(2))
         with pytest.raises(BrokerUnavailable):
             await publisher.flush()
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(_start, server)
         await _publish_again(publisher, _event(2))
     assert len(_without_doubles(await _read(server.bootstrap, topic_name))) == 2
+
+
+def _start(server: KafkaServer) -> None:
+    server.start()
+    server.wait_ready()
 
 
 async def _publish_again(publisher: KafkaPublisher, event: dict[str, Any]) -> None:
@@ -224,7 +235,7 @@ def test_a_broker_that_comes_late_gets_everything(
     kafka_server_factory: Callable[..., KafkaServer], topic_name: str, tmp_path: Path
 ) -> None:
     server = kafka_server_factory()
-    server.start()
+    _start(server)
     server.stop()
     client = Client(journal_dir=tmp_path, publisher=_publisher_of(server, topic_name))
     run_id = client.start_run()
@@ -243,7 +254,7 @@ def test_a_broker_that_restarts_in_the_middle_gets_everything(
     kafka_server_factory: Callable[..., KafkaServer], topic_name: str, tmp_path: Path, how: str
 ) -> None:
     server = kafka_server_factory()
-    server.start()
+    _start(server)
     client = Client(journal_dir=tmp_path, publisher=_publisher_of(server, topic_name))
     runs = [client.start_run() for _ in range(20)]
     for n in range(30_000):

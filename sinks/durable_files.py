@@ -42,12 +42,21 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
         try:
             _write_synced(temporary, content)
-            os.replace(temporary, path)
+            temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):  # the first error is the one to report
                 temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in `folder`, none where it does not exist. Raises: OSError."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except FileNotFoundError:
+        return []
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -56,11 +65,7 @@ def remove_abandoned(folder: Path) -> None:
     Only those older than an hour: a younger one may be another writer's. Raises: OSError.
     """
     before = time.time() - ABANDONED_AFTER.total_seconds()
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in names_in(folder):
         if name.startswith(".") and name.endswith(TEMPORARY_SUFFIX):
             path = folder / name
             with contextlib.suppress(FileNotFoundError):  # its writer was alive after all

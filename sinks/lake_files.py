@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import structlog
 
 from runfold.schemas.errors import ConfigurationError
 from runfold.schemas.offsets import LogPartition, OffsetRange
+from runfold.sinks.durable_files import names_in
 
 SUFFIX = ".parquet"
 HOUR_US = 3_600_000_000
@@ -99,37 +99,30 @@ def list_files(root: Path, log: LogPartition, kind: Kind) -> list[LakeFile]:
         for name in names:
             parsed = parse_file_name(name)
             if parsed is None:
-                warn_of_stranger(folder / name)
+                _warn_of_stranger(folder / name)
             elif name.startswith(prefix):
                 found.append(LakeFile(kind, log, parsed[1], folder / name))
     return found
 
 
-def warn_of_stranger(path: Path) -> None:
-    """Log that `path` lies in the lake and is not read, where it looks like data."""
+def list_folders(root: Path, log: LogPartition) -> Iterator[Path]:
+    """Yield the folders that hold files of the log of `log`. Raises: OSError."""
+    for kind in Kind:
+        for folder, _ in _folders(topic_folder(root, log.topic_id) / kind, kind):
+            yield folder
+
+
+def _warn_of_stranger(path: Path) -> None:
     if path.name.endswith(SUFFIX) and not path.name.startswith("."):
         _log.warning("lake.file_ignored", path=str(path), reason="the name is no offset range")
 
 
-def list_folders(root: Path, topic_id: str, kind: Kind) -> Iterator[Path]:
-    """Yield the folders of one log that hold files of `kind`. Raises: OSError."""
-    for folder, _ in _folders(topic_folder(root, topic_id) / kind, kind):
-        yield folder
-
-
 def _folders(top: Path, kind: Kind) -> Iterator[tuple[Path, list[str]]]:
     if kind is Kind.STATES:
-        yield top, _names(top)
+        yield top, names_in(top)
         return
-    for date in _names(top):
+    for date in names_in(top):
         if _DATE_FOLDER.match(date):
-            for hour in _names(top / date):
+            for hour in names_in(top / date):
                 if _HOUR_FOLDER.match(hour):
-                    yield top / date / hour, _names(top / date / hour)
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []
+                    yield top / date / hour, names_in(top / date / hour)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runfold.schemas.codec.arrow import lake_event_schema, lake_state_schema
-from runfold.sinks.durable_files import write_file
+from runfold.sinks.durable_files import lake_errors, write_file
 from runfold.sinks.lake_files import SCHEMA_FOLDER
 
 VIEW_NAMES = ("events", "runs", "tools", "llm_calls", "dead_letters")
@@ -18,12 +19,26 @@ VIEWS_FILE = "views.sql"
 
 _EMPTY_EVENTS = f"{SCHEMA_FOLDER}/events/date=1970-01-01/hour=00/empty.parquet"
 _EMPTY_STATES = f"{SCHEMA_FOLDER}/states/empty.parquet"
+_GLOB_CHARACTERS = re.compile(r"([*?\[])")
+_DUCKDB_TYPES = {
+    pa.string(): "varchar",
+    pa.binary(): "blob",
+    pa.int32(): "integer",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.timestamp("us", tz="UTC"): "timestamp with time zone",
+}
 
 
 def views_sql(root: Path) -> str:
     """Return the statements that make the views over the lake in `root`."""
     template = files("runfold.sinks").joinpath(VIEWS_FILE).read_text("utf-8")
-    return template.format(root=str(root.absolute()).replace("'", "''"))
+    return template.format(
+        root=_GLOB_CHARACTERS.sub(r"[\1]", str(root.absolute())).replace("'", "''"),
+        event_columns=_columns(lake_event_schema()),
+        state_columns=_columns(lake_state_schema()),
+    )
 
 
 def prepare_lake(root: Path) -> None:
@@ -36,8 +51,28 @@ def prepare_lake(root: Path) -> None:
     _write_changed(root / _EMPTY_STATES, _no_rows(lake_state_schema()))
 
 
+def _columns(schema: pa.Schema) -> str:
+    """Return `schema` as the entries of the map that DuckDB's `read_parquet` takes."""
+    return ",\n".join(
+        f"    '{field.name}': {{name: '{field.name}', type: '{_duckdb_type(field.type)}',"
+        " default_value: null}"
+        for field in schema
+    )
+
+
+def _duckdb_type(arrow_type: pa.DataType) -> str:
+    if pa.types.is_list(arrow_type):
+        return f"{_duckdb_type(arrow_type.value_type)}[]"
+    if pa.types.is_struct(arrow_type):
+        fields = (f'"{field.name}" {_duckdb_type(field.type)}' for field in arrow_type)
+        return f"struct({', '.join(fields)})"
+    return _DUCKDB_TYPES[arrow_type]
+
+
 def _write_changed(path: Path, content: bytes) -> None:
-    if not path.exists() or path.read_bytes() != content:
+    with lake_errors(path, "read"):
+        unchanged = path.exists() and path.read_bytes() == content
+    if not unchanged:
         write_file(path, content)
 
 

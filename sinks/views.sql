@@ -2,8 +2,8 @@
 --   duckdb -cmd ".read views.sql"
 -- Every row of the log is seen once, also where two files hold the same offsets: a file is read
 -- from the first offset on that no file before it reaches.
-
-create or replace macro lake_root() as '{root}';
+-- The columns are spelt out, so that opening a view opens no file: a column that an older file
+-- has not got is null.
 
 create or replace view lake_event_files as
 with named as (
@@ -27,11 +27,14 @@ select file, topic_id, partition, greatest(first, coalesce(covered + 1, first)) 
 from swept where covered is null or last > covered;
 
 create or replace view lake_rows as
-select rows.* exclude (file), files.topic_id
-from read_parquet('{root}/*/events/date=*/hour=*/*.parquet', filename = 'file',
-                  hive_partitioning = true, hive_types = {{'date': date, 'hour': int}},
-                  union_by_name = true) as rows
-join lake_event_files as files on rows.file = files.file and rows."offset" >= files.first;
+select rows.* exclude (file), files.topic_id,
+       regexp_extract(rows.file, '/date=([0-9-]+)/hour=', 1)::date as date,
+       regexp_extract(rows.file, '/hour=([0-9]+)/', 1)::int as hour
+from read_parquet('{root}/*/events/date=*/hour=*/*.parquet', filename = 'file', schema = map {{
+{event_columns}
+}}) as rows
+join lake_event_files as files on rows.file = files.file and rows."offset" >= files.first
+where regexp_matches(rows.file, '/p[0-9]+-[0-9]+-[0-9]+\.parquet$');
 
 create or replace view events as
 select * exclude (dead_letter_reason, dead_letter_message)
@@ -43,29 +46,37 @@ select topic_id, partition, "offset", recorded_at,
 from lake_rows where dead_letter_reason is not null;
 
 create or replace view lake_states as
-select * from read_parquet('{root}/*/states/*.parquet', union_by_name = true)
+with newest_of_a_log as (
+    select * exclude (file), regexp_extract(file, '([^/]+)/states/[^/]+$', 1) as topic_id
+    from read_parquet('{root}/*/states/*.parquet', filename = 'file', schema = map {{
+{state_columns}
+    }})
+    where regexp_matches(file, '/p[0-9]+-[0-9]+-[0-9]+\.parquet$')
+    qualify row_number() over (partition by topic_id, run_id order by last_offset desc) = 1
+)
+select * from newest_of_a_log
 qualify row_number() over (partition by run_id
-                           order by last_recorded_at desc, last_offset desc) = 1;
+                           order by last_recorded_at desc, topic_id desc) = 1;
 
 create or replace view runs as
-with recursive ancestry as (
-    select run_id as descendant, parent_run_id as ancestor
-    from lake_states where parent_run_id is not null
+with recursive sub_runs as materialized (
+    select run_id, parent_run_id, cost_nano_usd
+    from lake_states where parent_run_id is not null and parent_run_id <> run_id
+),
+ancestry as (
+    select run_id as descendant, parent_run_id as ancestor from sub_runs
     union
-    select ancestry.descendant, states.parent_run_id
-    from ancestry join lake_states as states on states.run_id = ancestry.ancestor
-    where states.parent_run_id is not null
+    select ancestry.descendant, sub_runs.parent_run_id
+    from ancestry join sub_runs on sub_runs.run_id = ancestry.ancestor
 ),
 below as (
-    select ancestry.ancestor, sum(states.cost_nano_usd) as cost_nano_usd
-    from ancestry join lake_states as states on states.run_id = ancestry.descendant
+    select ancestry.ancestor, sum(sub_runs.cost_nano_usd) as cost_nano_usd
+    from ancestry join sub_runs on sub_runs.run_id = ancestry.descendant
     where ancestry.descendant <> ancestry.ancestor
     group by ancestry.ancestor
 ),
 children as (
-    select parent_run_id, count(*) as children
-    from lake_states where parent_run_id is not null and parent_run_id <> run_id
-    group by parent_run_id
+    select parent_run_id, count(*) as children from sub_runs group by parent_run_id
 )
 select states.run_id, states.parent_run_id, states.agent_name, states.project, states.status,
        coalesce(states.started_at, states.first_seen_at) as started_at, states.ended_at,
@@ -98,11 +109,14 @@ left join below on below.ancestor = states.run_id
 left join children on children.parent_run_id = states.run_id;
 
 create or replace view tools as
-with calls as (
-    select *, coalesce(span_id, concat(tool_name, '#', row_number() over (
-                  partition by run_id, tool_name, event_type, span_id is null
-                  order by occurred_at, "offset"))) as call
+with named as (
+    select *, coalesce('span ' || span_id, 'tool ' || coalesce(tool_name, '')) as call
     from events where event_type in ('tool.started', 'tool.ended')
+),
+calls as materialized (
+    select *, row_number() over (partition by topic_id, run_id, call, event_type
+                                 order by occurred_at, "offset") as nth
+    from named
 ),
 started as (select * from calls where event_type = 'tool.started'),
 ended as (select * from calls where event_type = 'tool.ended')
@@ -118,7 +132,7 @@ select coalesce(ended.run_id, started.run_id) as run_id,
        ended.error_type, ended.error_message,
        coalesce(ended.attributes, started.attributes) as attributes,
        coalesce(ended.span_id, started.span_id) as span_id
-from ended full join started on started.run_id = ended.run_id and started.call = ended.call;
+from ended full join started using (topic_id, run_id, call, nth);
 
 create or replace view llm_calls as
 select run_id, event_id, occurred_at, provider, model, input_tokens, output_tokens,

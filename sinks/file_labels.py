@@ -1,0 +1,63 @@
+"""What a lake file says of itself, in the key-value metadata of its footer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from runfold.schemas.codec.registry import latest
+from runfold.schemas.errors import LakeCorrupt
+from runfold.schemas.lake import FlushCounts
+from runfold.schemas.offsets import LogPartition, OffsetRange
+from runfold.sinks.durable_files import lake_errors
+from runfold.sinks.lake_files import Kind, LakeFile
+
+_SCHEMA_NAMES = {Kind.EVENTS: "event", Kind.STATES: "run_state"}
+
+
+def labels(
+    kind: Kind, log: LogPartition, offsets: OffsetRange, counts: FlushCounts
+) -> dict[str, str]:
+    """Return what a file of `kind` over `offsets` says of itself."""
+    return {
+        **_identity(kind, log, offsets),
+        "runfold.schema_version": str(latest(_SCHEMA_NAMES[kind]).version),
+        "runfold.records": str(counts.records),
+        "runfold.events": str(counts.events),
+        "runfold.duplicates": str(counts.duplicates),
+        "runfold.dead_letters": str(counts.dead_letters),
+    }
+
+
+def check_labels(file: LakeFile) -> None:
+    """Compare what `file` says of itself with its path.
+
+    Raises: LakeUnavailable; LakeCorrupt naming the file where it is empty, truncated, no Parquet
+    or holds something else.
+    """
+    said = read_labels(file.path)
+    for name, value in _identity(file.kind, file.log, file.range).items():
+        # The first lakes did not say the kind; their folders do.
+        if said.get(name, value if name == "runfold.kind" else None) != value:
+            inside = said.get(name, "absent")
+            raise LakeCorrupt(f"{file.path}: {name} is {inside} in the file, {value} by its path")
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Return the key-value metadata of a Parquet file. Raises: LakeUnavailable, LakeCorrupt."""
+    try:
+        with lake_errors(path, "read"):
+            return pl.read_parquet_metadata(path)
+    except pl.exceptions.PolarsError as error:
+        raise LakeCorrupt(f"{path}: {error}") from error
+
+
+def _identity(kind: Kind, log: LogPartition, offsets: OffsetRange) -> dict[str, str]:
+    return {
+        "runfold.kind": kind.value,
+        "runfold.topic_id": log.topic_id,
+        "runfold.partition": str(log.partition),
+        "runfold.first_offset": str(offsets.first),
+        "runfold.last_offset": str(offsets.last),
+    }

@@ -61,9 +61,10 @@ $(VENV)-bench/.installed: tests/benchmarks/requirements.txt
 
 .PHONY: pin
 pin: install ## Pin the newest versions that pyproject.toml allows.
-	$(BIN)/python -m piptools compile --quiet --upgrade --strip-extras --extra dev \
+	$(BIN)/python -m piptools compile --quiet --upgrade --strip-extras --extra dev --no-annotate \
 		--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--output-file constraints.txt pyproject.toml
+		--output-file build/constraints.txt pyproject.toml
+	grep -v '^runfold @' build/constraints.txt > constraints.txt
 
 .PHONY: clean
 clean: ## Remove what was installed and built here; the data under ~/.runfold stays.

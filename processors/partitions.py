@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
-from runfold.processors.dead_letters import DeadLetterSender
 from runfold.processors.errors import lake_ahead, log_gone
-from runfold.processors.run_table import RunTable
+from runfold.processors.run_table import DeadLetter, RunTable
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable, RegistryUnavailable
 from runfold.schemas.lake import FlushCounts, LakeStore
@@ -24,6 +24,14 @@ from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
 
 log = structlog.get_logger(__name__)
+
+
+class DeadLetterQueue(Protocol):
+    """Keeps what could not become an event."""
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Return when all are durable. Raises: BrokerUnavailable (retry)."""
+
 
 SeekBack = Callable[[int, int], Awaitable[None]]
 """Makes the consumer read a partition from an offset on again: partition, offset."""
@@ -66,7 +74,7 @@ class Partitions:
         topic_id: str,
         *,
         lake: LakeStore,
-        dead_letters: DeadLetterSender,
+        dead_letters: DeadLetterQueue,
         policy: FlushPolicy,
         framing: Framing = EVENT_FRAMING,
         on_progress: OnProgress | None = None,

@@ -83,7 +83,8 @@ class WorkerProcess:
         self.process.wait()
 
     def stop(self) -> int:
-        """End it as an operator would; return its exit code."""
+        """End it as an operator would, once it works; return its exit code."""
+        wait_until(lambda: "partitions resumed" in self.said(), "it works", workers=[self])
         self.process.terminate()
         return self.process.wait(WAIT_SECONDS)
 
@@ -122,11 +123,29 @@ class PlainDuckDB:
             return connection.execute(sql).fetchall()
 
     def accounted(self) -> int:
-        """Return how many records of the log the states files account for."""
-        [(records,)] = self.rows(
-            "select coalesce(sum(last - first + 1), 0) from lake_event_files"
-        ) or [(0,)]
-        return int(records)
+        """Return how many records of the log are accounted for by events and by states files."""
+        events = self.rows("select coalesce(sum(last - first + 1), 0) from lake_event_files")
+        states = self.rows(
+            r"""
+            with named as (
+                select regexp_extract(file, '([^/]+)/states/', 1) as topic_id,
+                       regexp_extract(file, '/p([0-9]+)-([0-9]+)-([0-9]+)\.parquet$',
+                                      ['partition', 'first', 'last']) as place
+                from glob(lake_root() || '/*/states/p*.parquet')
+            ),
+            swept as (
+                select place.first::bigint as first, place.last::bigint as last,
+                       max(place.last::bigint) over (
+                           partition by topic_id, place.partition
+                           order by place.first::bigint, place.last::bigint desc
+                           rows between unbounded preceding and 1 preceding) as covered
+                from named
+            )
+            select coalesce(sum(last - greatest(first, coalesce(covered + 1, first)) + 1), 0)
+            from swept where covered is null or last > covered
+            """
+        )
+        return min(int(each) for [(each,)] in (events, states)) if events else 0
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """Return what the lake says of each run, of what the second opinion says too."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runfold.schemas.codec.columns import ROW, Rejected, decode_event_batch
 from runfold.schemas.codec.decoder import decode_event
 from runfold.schemas.codec.encoder import SparseEncoder
+from runfold.schemas.codec.framing import written_header
 from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import EventRejected
 from runfold.schemas.event import EVENT_FIELDS, Event
@@ -76,6 +77,7 @@ def lengthened(record: Record, junk: bytes) -> Record:
     return key, (value or b"") + junk
 
 
+HEADER = written_header("event")
 GOOD = events().map(encoded)
 BAD: st.SearchStrategy[Record] = st.one_of(
     st.tuples(st.none(), st.binary(max_size=8)),
@@ -84,9 +86,8 @@ BAD: st.SearchStrategy[Record] = st.one_of(
     st.builds(torn, GOOD, st.integers(0, 70)),
     st.builds(lengthened, GOOD, st.binary(min_size=1, max_size=60)),
     st.tuples(st.just(b"other"), GOOD.map(lambda record: record[1])),
-    st.tuples(st.just(b"run-1"), st.binary(max_size=20).map(lambda junk: ENCODE_HEADER + junk)),
+    st.tuples(st.just(b"run-1"), st.binary(max_size=20).map(lambda junk: HEADER + junk)),
 )
-ENCODE_HEADER = encoded(Event(event_id="a", run_id="b", event_type="c", occurred_at=0))[1][:10]  # type: ignore[index]
 
 
 @given(st.lists(st.one_of(GOOD, GOOD, BAD), min_size=1, max_size=12))

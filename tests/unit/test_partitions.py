@@ -54,9 +54,6 @@ class Letters:
             raise BrokerUnavailable("down")
         self.sent += letters
 
-    async def close(self) -> None:
-        return
-
 
 class Asked:
     """Remembers where the consumer was sent back to."""

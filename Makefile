@@ -50,12 +50,13 @@ format: install ## Put code into the project's format.
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: install $(VENV)-bench/.installed ## Measure, beside what it is compared with, and print the figures.
-	$(BIN)/python -m tests.benchmarks
+bench: install $(VENV)-bench/.installed ## Measure, beside what it is compared with, and print the figures (ARGS=--help).
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 # Quix Streams brings another `avro` package, so it lives apart.
 $(VENV)-bench/.installed: tests/benchmarks/requirements.txt
 	@test -x $(VENV)-bench/bin/python || $(PYTHON) -m venv $(VENV)-bench
+	@echo '*' >$(VENV)-bench/.gitignore
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 

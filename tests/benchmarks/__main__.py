@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import logging
 import shlex
 import sys
 import tempfile
@@ -116,6 +117,7 @@ def _tell(progress: str) -> None:
 def main() -> None:
     """Run what was asked for and print the figures."""
     options = _arguments()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a new topic has no leader at first
     wanted = options.only or [*CONTENDERS, *OTHER_PARTS]
     if "Quix Streams" in wanted and not QUIX_PYTHON.exists():
         sys.exit(f"{QUIX_PYTHON} is not there: `make bench` fills it")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,6 +131,7 @@ def test_a_value_of_another_type_is_converted_where_nothing_is_lost(
         ("input_tokens", "many", "many", "not_int"),
         ("input_tokens", 12.5, 12.5, "not_int"),
         ("input_tokens", True, True, "not_int"),
+        ("input_tokens", 2**63, str(2**63), "not_int"),
         ("input_tokens", 2**70, str(2**70), "not_int"),
         ("cost_usd", math.nan, "nan", "not_float"),
         ("cost_usd", 10**400, str(10**400), "not_float"),
@@ -181,6 +183,35 @@ def test_circular_structures_are_cut_off(recording: Recording) -> None:
     circle["self"] = circle
     recording.client.event("r", "custom", circle=circle)
     assert recording.last()["attributes"]["circle"]["self"]["self"]["name"] == "circle"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, [1.0, math.nan], {"deep": -math.inf}])
+def test_a_number_that_json_has_not_is_kept_as_text_and_marked(
+    recording: Recording, value: object
+) -> None:
+    recording.client.event("r", "custom", measure=value)
+    attributes = recording.last()["attributes"]
+    assert "null" not in json.dumps(attributes)
+    assert set(attributes.pop("runfold.altered").values()) == {"not_finite"}
+    assert re.search("nan|inf", json.dumps(attributes))
+
+
+class _Closed(dict[str, Any]):
+    """Cannot be looked into, and does not even tell what it is."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("no")
+
+    def items(self) -> Any:
+        raise RuntimeError("no")
+
+
+def test_an_object_that_cannot_be_read_is_named_and_marked(recording: Recording) -> None:
+    recording.client.event("r", "custom", tool_name="t", payload=[_Closed(a=object())])
+    last = recording.last()
+    assert last["tool_name"] == "t"
+    assert last["attributes"]["payload"] == ["<unreadable _Closed>"]
+    assert last["attributes"]["runfold.altered"] == {"payload[0]": "unreadable"}
 
 
 class _Hostile:
@@ -435,9 +466,8 @@ log = MemoryLog(); log.down = True
 client = Client(journal_dir=sys.argv[1], publisher=log.open)
 client.start_run()
 if os.fork() == 0:
+    sys.stdout.write("forked"); sys.stdout.flush()
     sys.stdin.read()
-    os._exit(0)
-sys.stdout.write("forked"); sys.stdout.flush()
 os._exit(0)
 """
     with subprocess.Popen(

@@ -112,6 +112,7 @@ class PlainDuckDB:
     """The lake as DuckDB alone sees it, by the views that lie in it."""
 
     def __init__(self, lake: Path) -> None:
+        self._root = lake
         self._views = lake / "views.sql"
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -126,12 +127,12 @@ class PlainDuckDB:
         """Return how many records of the log are accounted for by events and by states files."""
         events = self.rows("select coalesce(sum(last - first + 1), 0) from lake_event_files")
         states = self.rows(
-            r"""
+            rf"""
             with named as (
                 select regexp_extract(file, '([^/]+)/states/', 1) as topic_id,
-                       regexp_extract(file, '/p([0-9]+)-([0-9]+)-([0-9]+)\.parquet$',
+                       regexp_extract(file, '/p([0-9]+)-([0-9]+)-([0-9]+)[.]parquet$',
                                       ['partition', 'first', 'last']) as place
-                from glob(lake_root() || '/*/states/p*.parquet')
+                from glob('{self._root}/*/states/p*.parquet')
             ),
             swept as (
                 select place.first::bigint as first, place.last::bigint as last,

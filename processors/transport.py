@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
@@ -177,6 +177,13 @@ class RecordBatchConsumer(driver.Consumer):
         await self._thread.seek_to({tp: offset})
 
     async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            await self._hand_over_batches(fetcher)
+        except (asyncio.CancelledError, ConsumerStoppedError):
+            if not (self.app.should_stop or self.should_stop):
+                raise  # Faust starts another fetcher after a rebalance
+
+    async def _hand_over_batches(self, fetcher: Any) -> None:
         while not (self.should_stop or fetcher.should_stop):
             if not self.flow_active:
                 await self.wait(self.can_resume_flow)  # type: ignore[arg-type]

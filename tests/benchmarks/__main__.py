@@ -10,6 +10,7 @@ import asyncio
 import importlib.util
 import logging
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -19,6 +20,7 @@ import orjson
 from rich.console import Console
 
 from runfold.deploy.embedded import KafkaOptions, KafkaServer, prepare_runtime
+from runfold.producers.topic_setup import ensure_topics
 from runfold.schemas.topic import EVENTS
 from tests.benchmarks import footprint as footprints
 from tests.benchmarks import report
@@ -105,9 +107,15 @@ def _speeds(options: argparse.Namespace, wanted: list[str], folder: Path) -> lis
         return _race(chosen, arena, topics, options.rounds)
 
 
-def _client_call() -> None:
-    if importlib.util.find_spec(CLIENT_CALL) is not None:
-        importlib.import_module(CLIENT_CALL).main()
+def _client_call(folder: Path) -> None:
+    """Let the other benchmark print its own table, beside a Kafka of its own."""
+    if importlib.util.find_spec(CLIENT_CALL) is None:
+        return
+    options = KafkaOptions(client_port=0, controller_port=0)
+    with KafkaServer(folder / "kafka-client", prepare_runtime(), options=options) as kafka:
+        asyncio.run(ensure_topics(kafka.bootstrap))
+        command = [sys.executable, "-m", CLIENT_CALL, "--broker", kafka.bootstrap]
+        subprocess.run(command, cwd=REPOSITORY, check=True)
 
 
 def _tell(progress: str) -> None:
@@ -131,17 +139,18 @@ def main() -> None:
         if "footprint" in wanted:
             _tell(f"folding and loading {options.runs:,} runs")
             found = footprints.measure(folder, prepare_runtime(), options.runs)
-    if speeds:
-        report.show_speeds(console, speeds, YARDSTICK)
-    if found is not None:
-        report.show_footprint(console, found)
-    if "client call" in wanted:
-        _client_call()
+        if options.json is not None:
+            figures = report.as_json(machine, speeds, found, YARDSTICK)
+            options.json.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
+        if speeds:
+            report.show_speeds(console, speeds, YARDSTICK)
+        if found is not None:
+            report.show_footprint(console, found)
+        if "client call" in wanted:
+            _client_call(folder)
+            console.print()
     flush = f"every {options.flush_interval:g} s in the race, every 2 s elsewhere"
     report.show_machine(console, machine, {"flush": flush, "rounds": str(options.rounds)})
-    if options.json is not None:
-        figures = report.as_json(machine, speeds, found, YARDSTICK)
-        options.json.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
 
 
 if __name__ == "__main__":

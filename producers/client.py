@@ -11,6 +11,7 @@ from runfold.producers.client_settings import (
     default_agent_name,
     find_broker,
     find_journal_dir,
+    find_schema_registry,
     host_name,
     parent_run_of_process,
 )
@@ -160,4 +161,6 @@ class Client:
     def _open_kafka(self) -> AbstractAsyncContextManager[Publisher]:
         from runfold.producers.kafka_publisher import KafkaPublisher
 
-        return KafkaPublisher(find_broker(self._broker), patience=_PATIENCE)
+        return KafkaPublisher(
+            find_broker(self._broker), patience=_PATIENCE, schema_registry=find_schema_registry()
+        )

@@ -23,6 +23,11 @@ def find_broker(given: str | None) -> str:
     return given or os.environ.get("RUNFOLD_BROKER") or _running_stack() or DEFAULT_BROKER
 
 
+def find_schema_registry() -> str | None:
+    """Return the URL of the schema registry, RUNFOLD_SCHEMA_REGISTRY, where there is one."""
+    return os.environ.get("RUNFOLD_SCHEMA_REGISTRY") or None
+
+
 def find_journal_dir(given: Path | str | None) -> Path:
     """Return the folder of journals: the one given, RUNFOLD_JOURNAL, or `journal` in data_dir."""
     chosen = given or os.environ.get("RUNFOLD_JOURNAL")

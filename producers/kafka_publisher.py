@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Self
 from runfold.producers.kafka_errors import broker_errors, unavailable
 from runfold.producers.kafka_producer import Partitioner, discard_producer, open_producer
 from runfold.producers.publisher import EventFields
+from runfold.schemas.codec.confluent import RegistryIds
 from runfold.schemas.codec.encoder import SparseEncoder
+from runfold.schemas.codec.framing import confluent_header
 from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import BrokerUnavailable, EventRejected
 from runfold.schemas.topic import EVENTS
@@ -30,6 +32,8 @@ class KafkaPublisher:
     Delivery: at least once; the events of one run keep their order. Leaving the context flushes.
     Units: `patience` is how long a broker may take to answer or to come back before the events
     handed over are given up and BrokerUnavailable is raised.
+    Shape: with the URL of a `schema_registry` the schema is registered there when the publisher
+    connects, as `<topic>-value`, and records are framed with its id.
     """
 
     def __init__(
@@ -38,8 +42,10 @@ class KafkaPublisher:
         *,
         topic: str = EVENTS.name,
         patience: timedelta = timedelta(seconds=30),
+        schema_registry: str | None = None,
     ) -> None:
         self._bootstrap = bootstrap
+        self._schema_registry = schema_registry
         self._topic = topic
         self._patience = patience
         self._encode = SparseEncoder(latest("event"))
@@ -53,7 +59,11 @@ class KafkaPublisher:
         self._linger: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Connect. Raises: BrokerUnavailable (retry)."""
+        """Connect. Raises: BrokerUnavailable, RegistryUnavailable (retry)."""
+        if self._schema_registry is not None:
+            ids = RegistryIds(self._schema_registry, "event")
+            schema_id = await asyncio.to_thread(ids.register, f"{self._topic}-value")
+            self._encode = SparseEncoder(latest("event"), confluent_header(schema_id))
         await self._connected()
         return self
 

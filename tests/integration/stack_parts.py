@@ -58,12 +58,12 @@ def _bytes_of(record: DemoRecord, encode: SparseEncoder) -> tuple[bytes | None, 
 class WorkerProcess:
     """One `runfold worker`; it is killed when the test leaves its `with` block."""
 
-    def __init__(self, bootstrap: str, topic: str, lake: Path, *, group: str = "test") -> None:
+    def __init__(self, bootstrap: str, topic: str, lake: Path, *options: str) -> None:
         self.log = lake.parent / f"worker-{time.monotonic_ns()}.log"
         command = [
             sys.executable, "-m", "runfold.deploy", "worker", "--broker", bootstrap,
-            "--topic", topic, "--lake", str(lake), "--group", f"{group}-{topic}",
-            "--flush-interval", "0.2", "--verbose",
+            "--topic", topic, "--lake", str(lake), "--group", f"test-{topic}",
+            "--flush-interval", "0.2", "--verbose", *options,
         ]  # fmt: skip
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output)

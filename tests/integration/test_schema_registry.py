@@ -21,7 +21,7 @@ async def test_a_worker_reads_what_a_publisher_frames_with_a_registry_id(
     kafka: KafkaServer,
     topic_name: str,
     tmp_path: Path,
-    registry: Registry,  # noqa: F811
+    registry: Registry,
 ) -> None:
     await make_topics(kafka.bootstrap, topic_name, partitions=1)
     async with KafkaPublisher(

@@ -23,6 +23,7 @@ from runfold.sinks.durable_files import names_in
 
 SUFFIX = ".parquet"
 HOUR_US = 3_600_000_000
+_LAST_HOUR = int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()) // 3600
 SCHEMA_FOLDER = "_schema"
 """Beside the topic ids: files of no rows, which give the views their columns."""
 
@@ -82,9 +83,10 @@ def topic_folder(root: Path, topic_id: str) -> Path:
 def hour_folder(recorded_at_us: int) -> str:
     """Return the folders, below `events`, of what the log took at that time.
 
-    Units: microseconds since 1970 UTC.
+    Units: microseconds since 1970 UTC; what lies before, or after the year 9999, goes to the
+    nearest hour that has a folder (a log may take its times from producers).
     """
-    hour = datetime.fromtimestamp(recorded_at_us // HOUR_US * 3600, UTC)
+    hour = datetime.fromtimestamp(min(max(recorded_at_us // HOUR_US, 0), _LAST_HOUR) * 3600, UTC)
     return f"date={hour:%Y-%m-%d}/hour={hour:%H}"
 
 

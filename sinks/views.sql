@@ -9,7 +9,7 @@ create or replace view lake_event_files as
 with named as (
     select file,
            regexp_extract(file, '([^/]+)/events/[^/]+/[^/]+/[^/]+$', 1) as topic_id,
-           regexp_extract(file, '/p([0-9]+)-([0-9]+)-([0-9]+)\.parquet$',
+           regexp_extract(file, '/p([0-9]{{2,9}})-([0-9]{{12,18}})-([0-9]{{12,18}})\.parquet$',
                           ['partition', 'first', 'last']) as place
     from glob('{root}/*/events/date=*/hour=*/p*.parquet')
 ),
@@ -34,7 +34,7 @@ from read_parquet('{root}/*/events/date=*/hour=*/*.parquet', filename = 'file', 
 {event_columns}
 }}) as rows
 join lake_event_files as files on rows.file = files.file and rows."offset" >= files.first
-where regexp_matches(rows.file, '/p[0-9]+-[0-9]+-[0-9]+\.parquet$');
+where regexp_matches(rows.file, '/p[0-9]{{2,9}}-[0-9]{{12,18}}-[0-9]{{12,18}}\.parquet$');
 
 create or replace view events as
 select * exclude (dead_letter_reason, dead_letter_message)
@@ -51,7 +51,7 @@ with newest_of_a_log as (
     from read_parquet('{root}/*/states/*.parquet', filename = 'file', schema = map {{
 {state_columns}
     }})
-    where regexp_matches(file, '/p[0-9]+-[0-9]+-[0-9]+\.parquet$')
+    where regexp_matches(file, '/p[0-9]{{2,9}}-[0-9]{{12,18}}-[0-9]{{12,18}}\.parquet$')
     qualify row_number() over (partition by topic_id, run_id order by last_offset desc) = 1
 )
 select * from newest_of_a_log

@@ -1,0 +1,427 @@
+"""The contract of `LakeStore`: whatever workers write, in whatever order, wherever they die."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runfold.schemas.codec.arrow import lake_event_schema
+from runfold.schemas.errors import LakeCorrupt, LakeUnavailable, QueryFailed
+from runfold.schemas.lake import Flush, FlushCounts, LakeStore
+from runfold.schemas.offsets import LogPartition, OffsetRange
+from runfold.schemas.run_state import RunState
+from runfold.sinks.lake import LocalLake
+from runfold.sinks.query import open_lake
+from tests.crashes import crash_at
+from tests.lake_logs import (
+    FIRST_MS,
+    HOUR_MS,
+    Log,
+    Worker,
+    as_written,
+    logs,
+    true_rows,
+    true_states,
+)
+
+PLACE = LogPartition("a-topic", 3)
+MakeLake = Callable[[Path], LakeStore]
+
+
+@pytest.fixture(params=[LocalLake])
+def make_lake(request: pytest.FixtureRequest) -> MakeLake:
+    """Give what opens a lake in a folder, or makes one."""
+    maker: MakeLake = request.param
+    return maker
+
+
+@pytest.fixture
+def lake(make_lake: MakeLake, tmp_path: Path) -> LakeStore:
+    """Give an empty lake in `tmp_path`."""
+    return make_lake(tmp_path)
+
+
+def flush(first: int, last: int, *, at_ms: int = FIRST_MS, rows: int | None = None) -> Flush:
+    """Return what a worker derived from `first` to `last`: one run, one event at each offset."""
+    count = last - first + 1 if rows is None else rows
+    columns: dict[str, list[Any]] = {
+        "event_id": [f"e-{first + i}" for i in range(count)],
+        "run_id": ["run-1"] * count,
+        "event_type": ["custom"] * count,
+        "occurred_at": [at_ms * 1000] * count,
+        "partition": [PLACE.partition] * count,
+        "offset": list(range(first, first + count)),
+        "recorded_at": [at_ms * 1000] * count,
+    }
+    schema = pl.DataFrame(lake_event_schema().empty_table()).schema
+    events = pl.DataFrame(
+        {name: columns.get(name, [None] * count) for name in schema}, schema=schema
+    )
+    states = [RunState("run-1", last_offset=last, last_recorded_at=at_ms * 1000)] if count else []
+    counts = FlushCounts(count, count, 0, 0)
+    return Flush(PLACE, OffsetRange(first, last), events, states, counts, at_ms * 1000)
+
+
+def files(root: Path, kind: str) -> list[Path]:
+    return sorted((root / PLACE.topic_id / kind).rglob("p*.parquet"))
+
+
+def event_rows(root: Path) -> list[dict[str, Any]]:
+    with open_lake(root) as queries:
+        return queries.rows('select * from lake_rows order by "offset"')
+
+
+Step = tuple[int, str, int, int]
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # which worker
+        st.sampled_from(["write", "write", "write", "write again", "restart"]),
+        st.integers(1, 6),  # records
+        st.one_of(st.just(999), st.just(999), st.integers(0, 24)),  # where it dies
+    ),
+    max_size=16,
+)
+
+
+def play(lake: LakeStore, log: Log, steps: list[Step]) -> int:
+    """Let workers do `steps`; return the offset up to which one of them was told all is durable."""
+    workers = {who: Worker(lake, log) for who in range(3)}
+    durable = log.start
+    for who, what, records, dies_at in steps:
+        if what == "restart" or who not in workers:
+            workers[who] = Worker(lake, log)
+        worker = workers.pop(who)
+        with crash_at(dies_at):
+            written = worker.write(records)
+            if written is not None:
+                durable = max(durable, written.range.next_offset)
+                if what == "write again":
+                    lake.write(written)
+            workers[who] = worker
+    return durable
+
+
+@settings(max_examples=60, deadline=None)
+@given(log=logs(), steps=STEPS)
+@pytest.mark.parametrize("make", [LocalLake])
+def test_whatever_workers_write_and_wherever_they_die_the_lake_gives_what_one_clean_pass_gives(
+    make: MakeLake, log: Log, steps: list[Step]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        durable = play(make(Path(folder)), log, steps)
+        point = make(Path(folder)).resume(log.place)
+        reached = log.start if point.next_offset is None else point.next_offset
+        assert reached >= durable
+        states = true_states(log.folded_to(reached))
+        assert as_written(list(point.states)) == as_written(states)
+        with open_lake(Path(folder)) as queries:
+            rows = queries.rows('select * from lake_rows order by "offset"')
+            runs = queries.rows("select run_id, events, last_offset from runs")
+    known = {offset for offset in true_rows(log.folded_to(reached)) if offset < reached}
+    assert {row["offset"] for row in rows if row["offset"] < reached} == known
+    assert len({row["offset"] for row in rows}) == len(rows)
+    true = true_rows(log.folded_to(log.offsets[-1] + 1))
+    for row in rows:
+        assert plain({name: row[name] for name in true[row["offset"]]}) == plain(
+            true[row["offset"]]
+        )
+        assert (row["date"], row["hour"]) == (row["recorded_at"].date(), row["recorded_at"].hour)
+    newest = {state.run_id: (state.events, state.last_offset) for state in states}
+    for row in runs:
+        shown = (row["events"], row["last_offset"])
+        assert shown >= newest.pop(row["run_id"], (0, -1))
+    assert not newest
+
+
+def plain(row: dict[str, Any]) -> dict[str, str]:
+    """Return a row so that it can be compared: nan equals nan, and UTC is UTC."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else repr(value)
+        for name, value in row.items()
+    }
+
+
+def test_an_empty_lake_says_that_it_holds_nothing(lake: LakeStore) -> None:
+    point = lake.resume(PLACE)
+    assert (point.first_offset, point.next_offset, list(point.states)) == (None, None, [])
+
+
+def test_partitions_and_topics_are_apart(lake: LakeStore) -> None:
+    lake.write(flush(0, 4))
+    assert lake.resume(LogPartition(PLACE.topic_id, 4)).next_offset is None
+    assert lake.resume(LogPartition("another-topic", 3)).next_offset is None
+    assert lake.resume(PLACE).next_offset == 5
+
+
+def test_a_range_that_left_no_event_counts_as_covered(lake: LakeStore, tmp_path: Path) -> None:
+    lake.write(flush(0, 4))
+    lake.write(flush(5, 9, rows=0))
+    assert lake.resume(PLACE).next_offset == 10
+    assert [state.last_offset for state in lake.resume(PLACE).states] == [4]
+    assert len(event_rows(tmp_path)) == 5
+
+
+def test_files_are_cut_at_the_hour_that_the_log_took_their_records(
+    lake: LakeStore, tmp_path: Path
+) -> None:
+    one, other = flush(10, 11), flush(13, 14, at_ms=FIRST_MS + HOUR_MS)
+    both = pl.concat([one.events, other.events])
+    lake.write(
+        Flush(PLACE, OffsetRange(8, 19), both, one.states, FlushCounts(4, 4, 0, 0), 0),
+    )
+    assert [f"{path.parent.parent.name} {path.parent.name} {path.name}" for path in
+            files(tmp_path, "events")] == [
+        "date=2025-11-13 hour=02 p03-000000000008-000000000012.parquet",
+        "date=2025-11-13 hour=03 p03-000000000013-000000000019.parquet",
+    ]  # fmt: skip
+    assert [path.name for path in files(tmp_path, "states")] == [
+        "p03-000000000008-000000000019.parquet"
+    ]
+
+
+def test_a_log_whose_clock_goes_back_is_not_cut_into_a_file_for_each_record(
+    lake: LakeStore, tmp_path: Path
+) -> None:
+    pieces = [flush(i, i, at_ms=FIRST_MS + HOUR_MS * (i % 2)).events for i in range(20)]
+    counts = FlushCounts(20, 20, 0, 0)
+    lake.write(Flush(PLACE, OffsetRange(0, 19), pl.concat(pieces), [], counts, 0))
+    assert len(files(tmp_path, "events")) == 2
+    assert len(event_rows(tmp_path)) == 20
+
+
+@pytest.mark.parametrize("at_ms", [-1, -(2**53), 2**53, 253_402_300_800_000])
+def test_a_clock_that_no_calendar_knows_still_gets_a_folder(
+    lake: LakeStore, tmp_path: Path, at_ms: int
+) -> None:
+    lake.write(flush(0, 2, at_ms=at_ms))
+    assert lake.resume(PLACE).next_offset == 3
+    with open_lake(tmp_path) as queries:
+        assert queries.rows("select count(*) as n from events") == [{"n": 3}]
+
+
+def test_equal_flushes_give_equal_files_whoever_writes_them(
+    make_lake: MakeLake, tmp_path: Path
+) -> None:
+    contents: list[list[bytes]] = []
+    for name in ("one", "other"):
+        make_lake(tmp_path / name).write(flush(0, 9))
+        both = [*files(tmp_path / name, "events"), *files(tmp_path / name, "states")]
+        contents.append([path.read_bytes() for path in both])
+    assert contents[0] == contents[1]
+
+
+def test_states_without_their_events_are_not_gone_on_from(lake: LakeStore, tmp_path: Path) -> None:
+    lake.write(flush(0, 4))
+    lake.write(flush(5, 9))
+    files(tmp_path, "events")[1].unlink()
+    assert lake.resume(PLACE).next_offset == 5
+
+
+def test_where_old_events_are_gone_the_states_still_tell(lake: LakeStore, tmp_path: Path) -> None:
+    lake.write(flush(0, 4))
+    lake.write(flush(5, 9, rows=0))
+    lake.write(flush(10, 12, rows=0))
+    files(tmp_path, "events")[0].unlink()
+    point = lake.resume(PLACE)
+    assert point.next_offset == 13
+    assert [state.last_offset for state in point.states] == [4]
+
+
+def test_a_hole_in_the_states_before_the_oldest_events_is_no_place_to_jump_over(
+    lake: LakeStore, tmp_path: Path
+) -> None:
+    for first in (0, 5, 10):
+        lake.write(flush(first, first + 4))
+    for path in files(tmp_path, "events")[:2]:
+        path.unlink()
+    files(tmp_path, "states")[1].unlink()
+    assert lake.resume(PLACE).next_offset == 5
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+def test_what_the_disk_refuses_is_worth_a_retry_and_names_the_path(
+    lake: LakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    lake.write(flush(0, 4))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(LakeUnavailable, match=r"p03-0+5-0+9\.parquet") as error:
+            lake.write(flush(5, 9))
+    assert os.strerror(code) in str(error.value)
+    assert lake.resume(PLACE).next_offset == 5
+    assert not list(tmp_path.rglob("*.tmp"))
+    lake.write(flush(5, 9))
+    assert lake.resume(PLACE).next_offset == 10
+
+
+def test_a_full_disk_in_the_middle_of_a_file_leaves_nothing(
+    lake: LakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = os.write, 0
+
+    def fill_up(descriptor: int, content: memoryview) -> int:
+        nonlocal written
+        if written > 2000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written += write(descriptor, content[:500])
+        return min(500, len(content))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fill_up)
+        with pytest.raises(LakeUnavailable, match="No space left"):
+            lake.write(flush(0, 4))
+    assert lake.resume(PLACE).next_offset is None
+    assert event_rows(tmp_path) == []
+
+
+def test_a_lake_that_cannot_be_listed_is_unavailable(
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", "/a/folder")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(LakeUnavailable, match=r"cannot list /a/folder: Permission denied"):
+        lake.resume(PLACE)
+
+
+def test_no_lake_is_made_where_a_file_is(make_lake: MakeLake, tmp_path: Path) -> None:
+    (tmp_path / "a-file").write_text("")
+    with pytest.raises(LakeUnavailable, match="a-file"):
+        make_lake(tmp_path / "a-file" / "lake")
+    with pytest.raises(LakeUnavailable, match="a-file"):
+        make_lake(tmp_path / "a-file")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign(path: Path) -> None:
+    frame = pl.read_parquet(path, hive_partitioning=False)
+    frame.write_parquet(path)
+
+
+def of_another_range(path: Path) -> None:
+    path.rename(path.with_name("p03-000000000005-000000000008.parquet"))
+
+
+def of_another_partition(path: Path) -> None:
+    metadata = pq.read_metadata(path).metadata or {}
+    table = pq.read_table(path, partitioning=None)
+    said = {**metadata, b"runfold.partition": b"4"}
+    pq.write_table(table.replace_schema_metadata(said), path)
+
+
+DAMAGES = [truncate, empty, foreign, of_another_partition]
+
+
+@pytest.fixture
+def damaged(lake: LakeStore, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, str]:
+    """Give the root of a lake in which one file is damaged, and what names that file."""
+    kind, damage = request.param
+    for first in (0, 5, 10):
+        lake.write(flush(first, first + 4))
+    before = set(files(tmp_path, kind))
+    damage(files(tmp_path, kind)[1])
+    path = next(iter({*files(tmp_path, kind)} - before), files(tmp_path, kind)[1])
+    return tmp_path, f"{kind}.*{path.name}"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [(kind, damage) for kind in ("events", "states") for damage in DAMAGES],
+    indirect=True,
+    ids=lambda pair: f"{pair[0]} {pair[1].__name__}",
+)
+def test_resume_names_a_damaged_file_and_halts(
+    make_lake: MakeLake, damaged: tuple[Path, str]
+) -> None:
+    root, name = damaged
+    with pytest.raises(LakeCorrupt, match=name):
+        list(make_lake(root).resume(PLACE).states)
+
+
+@pytest.mark.parametrize("kind", ["events", "states"])
+def test_a_file_under_the_name_of_another_range_is_found_out(
+    lake: LakeStore, tmp_path: Path, kind: str
+) -> None:
+    lake.write(flush(0, 4))
+    lake.write(flush(5, 9))
+    of_another_range(files(tmp_path, kind)[1])
+    with pytest.raises(LakeCorrupt, match=r"p03-0+5-0+8\.parquet"):
+        list(lake.resume(PLACE).states)
+
+
+def test_a_file_whose_pages_are_damaged_is_named(lake: LakeStore, tmp_path: Path) -> None:
+    lake.write(flush(0, 4))
+    path = files(tmp_path, "states")[0]
+    content = bytearray(path.read_bytes())
+    content[4:600] = b"\xff" * 596
+    path.write_bytes(content)
+    with pytest.raises(LakeCorrupt, match=path.name):
+        list(lake.resume(PLACE).states)
+
+
+@pytest.mark.parametrize("damage", [truncate, empty])
+@pytest.mark.parametrize(("kind", "view"), [("events", "events"), ("states", "runs")])
+def test_a_query_over_a_damaged_file_names_it_and_other_views_go_on(
+    lake: LakeStore, tmp_path: Path, kind: str, view: str, damage: Callable[[Path], None]
+) -> None:
+    lake.write(flush(0, 4))
+    path = files(tmp_path, kind)[0]
+    damage(path)
+    with open_lake(tmp_path) as queries:
+        with pytest.raises(QueryFailed, match=path.name):
+            queries.rows(f"select * from {view}")
+        queries.rows(f"select * from {'runs' if view == 'events' else 'events'}")
+
+
+def test_files_of_other_names_are_passed_over(lake: LakeStore, tmp_path: Path) -> None:
+    lake.write(flush(0, 4))
+    for kind in ("events", "states"):
+        path = files(tmp_path, kind)[0]
+        for name in ("copy of it.parquet", "p3-0-9.parquet", ".p03-junk.parquet.ab.tmp"):
+            path.with_name(name).write_bytes(b"junk")
+    assert lake.resume(PLACE).next_offset == 5
+    assert len(event_rows(tmp_path)) == 5
+    with open_lake(tmp_path) as queries:
+        assert queries.rows("select count(*) as n from runs") == [{"n": 1}]
+
+
+def test_temporary_files_of_the_dead_are_removed_and_those_of_the_living_stay(
+    lake: LakeStore, tmp_path: Path
+) -> None:
+    lake.write(flush(0, 4))
+    folder = files(tmp_path, "events")[0].parent
+    old, young = folder / ".p03-a.parquet.ab.tmp", folder / ".p03-b.parquet.cd.tmp"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    lake.resume(PLACE)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_rows_that_several_files_hold_are_seen_once(lake: LakeStore, tmp_path: Path) -> None:
+    for first, last in ((0, 2), (3, 8), (0, 5), (4, 4), (7, 12), (3, 8)):
+        lake.write(flush(first, last))
+    assert [row["offset"] for row in event_rows(tmp_path)] == list(range(13))

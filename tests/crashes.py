@@ -1,0 +1,48 @@
+"""A process that dies between any two steps of what it writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+_STEPS = frozenset({"mkdir", "open", "write", "fsync", "replace"})
+_TIDYING = frozenset({"unlink"})
+
+
+class Crashed(BaseException):
+    """The process is gone: nothing that it would still do happens."""
+
+
+@contextmanager
+def crash_at(step: int) -> Iterator[None]:
+    """Die at one step on the disk, counted from 0; a write gets half through.
+
+    Shape: it ends quietly, also where there are fewer steps.
+    """
+    left = step
+
+    def watched(name: str, real: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            if name in _STEPS:
+                left -= 1
+            if left >= 0:
+                return real(*arguments, **options)
+            if left == -1 and name == "write":
+                descriptor, content = arguments
+                real(descriptor, content[: len(content) // 2])
+            raise Crashed
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _STEPS | _TIDYING:
+            patch.setattr(os, name, watched(name, getattr(os, name)))
+        try:
+            yield
+        except Crashed:
+            return

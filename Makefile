@@ -60,6 +60,10 @@ $(VENV)-bench/.installed: tests/benchmarks/requirements.txt
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+.PHONY: chaos
+chaos: install ## Break the pipeline at random for minutes and compare; CHAOS="--seed 1 --seed 2".
+	$(BIN)/python -m tests.chaos $(CHAOS)
+
 .PHONY: pin
 pin: install ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/python -m piptools compile --quiet --upgrade --strip-extras --extra dev --no-annotate \

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow.parquet as pq
 
 from runfold.schemas.errors import LakeUnavailable, QueryFailed
 from runfold.sinks.lake_files import SCHEMA_FOLDER
 from runfold.sinks.views import VIEW_NAMES, views_sql
 
-_WRITING = frozenset(
-    {
-        duckdb.StatementType.COPY,
-        duckdb.StatementType.EXPORT,
-        duckdb.StatementType.ATTACH,
-        duckdb.StatementType.LOAD,
-    }
-)
+_REFUSED = {
+    duckdb.StatementType.COPY: "use --output FILE",
+    duckdb.StatementType.EXPORT: "use --output FILE",
+    duckdb.StatementType.ATTACH: "read_csv and read_parquet read other files",
+    duckdb.StatementType.LOAD: "read_csv and read_parquet read other files",
+    duckdb.StatementType.PREPARE: "ask the question itself",
+}
+"""Statements that could write files or bring others in, and what to do instead."""
 
 
 class LakeQueries:
@@ -42,9 +41,9 @@ class LakeQueries:
             if not statements:
                 raise QueryFailed("there is no statement to run")
             for statement in statements:
-                if statement.type in _WRITING:
-                    kind = statement.type.name
-                    raise QueryFailed(f"{kind} is not allowed here; use --output FILE")
+                if statement.type in _REFUSED:
+                    instead = _REFUSED[statement.type]
+                    raise QueryFailed(f"{statement.type.name} is not allowed here; {instead}")
             for statement in statements[:-1]:
                 self._connection.execute(statement)
             return self._relation(statements[-1], parameters)
@@ -67,17 +66,19 @@ class LakeQueries:
 
     def as_parquet(self, sql: str) -> bytes:
         """Return the result of `sql` as a Parquet file. Raises: QueryFailed."""
+        import pyarrow.parquet as pq  # takes longer than most questions
+
         relation = self.ask(sql)
+        names = _distinct(relation.columns)
         stream = io.BytesIO()
         with _failures():
-            pq.write_table(relation.to_arrow_table(), stream, compression="zstd")
+            table = relation.to_arrow_table().rename_columns(names)
+        pq.write_table(table, stream, compression="zstd")
         return stream.getvalue()
 
     def _relation(self, statement: Any, parameters: list[Any] | None) -> duckdb.DuckDBPyRelation:
-        if statement.type is duckdb.StatementType.SELECT:
-            return self._connection.sql(statement.query, params=parameters)
-        self._connection.execute(statement, parameters or [])
-        return self._connection.from_arrow(self._connection.to_arrow_table())
+        relation = self._connection.sql(statement.query, params=parameters)
+        return self._connection.sql("select true as done") if relation is None else relation
 
 
 @contextmanager
@@ -98,10 +99,14 @@ def _distinct(names: list[str]) -> list[str]:
 
 @contextmanager
 def open_lake(root: Path) -> Iterator[LakeQueries]:
-    """Open the lake in `root` for questions. Raises: LakeUnavailable where there is none."""
+    """Open the lake in `root` for questions.
+
+    Raises: LakeUnavailable where there is none, QueryFailed where its views cannot be made.
+    """
     if not (root / SCHEMA_FOLDER).is_dir():
         raise LakeUnavailable(f"there is no lake at {root}; `runfold up` or a worker makes one")
     with duckdb.connect(":memory:") as connection:
-        connection.execute(views_sql(root))
-        connection.execute("set timezone = 'UTC'")
+        with _failures():
+            connection.execute("set timezone = 'UTC'")
+            connection.execute(views_sql(root))
         yield LakeQueries(connection)

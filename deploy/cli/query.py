@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from runfold.deploy.cli.tables import print_rows
-from runfold.deploy.cli.terminal import EXIT_USAGE, OUT, DataDir, Format, Lake, fail
+from runfold.deploy.cli.tables import print_rows, rows_as_text
+from runfold.deploy.cli.terminal import EXIT_USAGE, DataDir, Format, Lake, fail
 from runfold.deploy.settings import load_settings
 
 
@@ -51,9 +51,7 @@ def query(
     if file is None:
         print_rows(rows, Format(output), columns)
         return
-    with OUT.capture() as captured:
-        print_rows(rows, Format(output), columns)
-    _write(captured.get().encode(), file)
+    _write(rows_as_text(rows, Format(output), columns).encode(), file)
 
 
 def _write(content: bytes, file: Path | None) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ from runfold.deploy.cli.tables import (
     human_count,
     human_duration,
     human_usd,
+    plain,
     print_rows,
 )
 from runfold.deploy.cli.terminal import OUT, DataDir, Format, Lake
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from runfold.sinks.query import LakeQueries
 
 _QUIET = "('run.heartbeat', 'log.written')"
+_NAMED = 5
+"""So many runs are named where the beginning of an id is not enough."""
 
 
 def run(
@@ -43,12 +45,9 @@ def run(
 
     with open_lake(load_settings(lake=lake, data_dir=data_dir).lake_dir) as lake_queries:
         shown = _find(lake_queries, run_id)
-        where = "run_id = ?" + ("" if everything else f" and event_type not in {_QUIET}")
+        kinds = "" if everything else f"and event_type not in {_QUIET} "
         bound = "" if everything or output is not Format.TABLE else f"limit {limit}"
-        events = lake_queries.rows(
-            f'select * from events where {where} order by occurred_at, "offset" {bound}',
-            [shown["run_id"]],
-        )
+        events = _events(lake_queries, shown, f'{kinds}order by occurred_at, "offset" {bound}')
         below = _descendants(lake_queries, shown["run_id"])
     if output is not Format.TABLE:
         print_rows([{**shown, "timeline": events, "sub_runs": below}], output)
@@ -63,29 +62,49 @@ def run(
 
 
 def _find(lake_queries: LakeQueries, run_id: str) -> dict[str, Any]:
-    found = lake_queries.rows("select * from runs where run_id = ?", [run_id])
-    if not found:
-        found = lake_queries.rows(
-            "select * from runs where starts_with(run_id, ?) order by run_id limit 6", [run_id]
-        )
-    if len(found) == 1:
+    found = lake_queries.rows(
+        "select * from runs where starts_with(run_id, ?) "
+        f"order by run_id <> ?, run_id limit {_NAMED + 1}",
+        [run_id, run_id],
+    )
+    if found and (len(found) == 1 or found[0]["run_id"] == run_id):
         return found[0]
     if found:
-        names = ", ".join(each["run_id"] for each in found[:5])
-        raise ConfigurationError(f"{run_id!r} is the beginning of several runs: {names} …")
-    everyone = [row["run_id"] for row in lake_queries.rows("select run_id from runs")]
-    near = difflib.get_close_matches(run_id, everyone, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else "; `runfold runs` lists them"
-    raise ConfigurationError(f"there is no run {run_id!r}{hint}")
+        names = ", ".join(each["run_id"] for each in found[:_NAMED])
+        more = " …" if len(found) > _NAMED else ""
+        raise ConfigurationError(f"{run_id!r} is the beginning of several runs: {names}{more}")
+    near = lake_queries.rows(
+        "select run_id from (select run_id, jaro_winkler_similarity(run_id, ?) as likeness "
+        "from lake_states) where likeness > 0.8 order by likeness desc, run_id limit 3",
+        [run_id],
+    )
+    names = " or ".join(each["run_id"] for each in near)
+    hint = f"did you mean {names}?" if near else "`runfold runs` lists them"
+    raise ConfigurationError(f"there is no run {run_id!r}; {hint}")
+
+
+def _events(lake_queries: LakeQueries, shown: dict[str, Any], choice: str) -> list[dict[str, Any]]:
+    """Return the events of a run; the days around it are enough, and let files be passed over."""
+    first = shown["first_recorded_at"].date() - timedelta(days=1)
+    last = shown["last_recorded_at"].date() + timedelta(days=1)
+    return lake_queries.rows(
+        "select * from events where run_id = ? and topic_id = ? "
+        f"and date between date '{first}' and date '{last}' {choice}",
+        [shown["run_id"], shown["topic_id"]],
+    )
 
 
 def _descendants(lake_queries: LakeQueries, run_id: str) -> list[dict[str, Any]]:
     return lake_queries.rows(
         """
-        with recursive below as (
+        with recursive sub_runs as materialized (
+            select run_id, parent_run_id from lake_states where parent_run_id is not null
+        ),
+        below as (
             select ?::varchar as run_id
             union
-            select runs.run_id from below join runs on runs.parent_run_id = below.run_id
+            select sub_runs.run_id
+            from below join sub_runs on sub_runs.parent_run_id = below.run_id
         )
         select run_id, parent_run_id, agent_name, status, started_at, duration_ms, events,
                total_tokens, cost_usd, last_tool, last_tool_open
@@ -98,20 +117,20 @@ def _descendants(lake_queries: LakeQueries, run_id: str) -> list[dict[str, Any]]
 
 def _header(shown: dict[str, Any]) -> Table:
     facts: list[tuple[str, str]] = [
-        ("run", f"[bold]{_plain(shown['run_id'])}[/]"),
-        ("agent", _plain(" ".join(filter(None, (shown["agent_name"], shown["agent_version"]))))),
-        ("part of", _plain(shown["parent_run_id"])),
+        ("run", f"[bold]{plain(shown['run_id'])}[/]"),
+        ("agent", plain(" ".join(filter(None, (shown["agent_name"], shown["agent_version"]))))),
+        ("part of", plain(shown["parent_run_id"])),
         ("status", coloured_status(shown["status"])),
-        ("project", _plain(shown["project"])),
-        ("where", _plain(" · ".join(filter(None, (shown["host"], shown["environment"]))))),
-        ("git", _plain(" ".join(filter(None, (
+        ("project", plain(shown["project"])),
+        ("where", plain(" · ".join(filter(None, (shown["host"], shown["environment"]))))),
+        ("git", plain(" ".join(filter(None, (
             shown["git_repo"], shown["git_branch"], shown["git_commit_hash"]))))),
         ("started", f"{shown['started_at']:%Y-%m-%d %H:%M:%S} UTC"),
         ("took", human_duration(shown["duration_ms"])),
         ("tokens", _tokens(shown)),
         ("cost", _cost(shown)),
         ("tools", _tools(shown)),
-        ("error", _plain(": ".join(filter(None, (shown["error_type"], shown["error_message"]))))),
+        ("error", plain(": ".join(filter(None, (shown["error_type"], shown["error_message"]))))),
         ("record", _completeness(shown)),
     ]  # fmt: skip
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -139,7 +158,7 @@ def _tools(shown: dict[str, Any]) -> str:
     if not shown["tools_started"] and not shown["tools_ended"]:
         return ""
     failed = f", [red]{shown['tools_failed']} failed[/]" if shown["tools_failed"] else ""
-    still = f", still in {_plain(shown['last_tool'])}" if shown["last_tool_open"] else ""
+    still = f", still in {plain(shown['last_tool'])}" if shown["last_tool_open"] else ""
     return f"{shown['tools_ended']} ended{failed}{still}"
 
 
@@ -173,19 +192,19 @@ def _timeline(events: list[dict[str, Any]], started_at: datetime) -> Table:
 
 def _what(event: dict[str, Any]) -> str:
     words = [event["tool_name"], event["name"], event["decision"], event["model"]]
-    said = [_plain(word) for word in words if word]
+    said = [plain(word) for word in words if word]
     if event["value"] is not None:
-        said.append(f"{event['value']:g} {_plain(event['unit'])}".strip())
+        said.append(f"{event['value']:g} {plain(event['unit'])}".strip())
     if event["status"]:
         said.append(coloured_status(event["status"]))
     problem = ": ".join(filter(None, (event["error_type"], event["error_message"])))
     if problem:
-        said.append(f"[red]{_plain(problem)}[/]")
+        said.append(f"[red]{plain(problem)}[/]")
     return " ".join(said)
 
 
 def _tree(shown: dict[str, Any], below: list[dict[str, Any]]) -> Tree:
-    tree = Tree(f"sub-runs of [bold]{_plain(shown['run_id'])}[/]", guide_style="dim")
+    tree = Tree(f"sub-runs of [bold]{plain(shown['run_id'])}[/]", guide_style="dim")
     places = {shown["run_id"]: tree}
     waiting = list(below)
     while waiting:
@@ -194,7 +213,7 @@ def _tree(shown: dict[str, Any], below: list[dict[str, Any]]) -> Tree:
             if each["parent_run_id"] in places:
                 line = " ".join(
                     filter(None, (
-                        _plain(each["run_id"]), _plain(each["agent_name"]),
+                        plain(each["run_id"]), plain(each["agent_name"]),
                         coloured_status(each["status"]), human_duration(each["duration_ms"]),
                         human_usd(each["cost_usd"]),
                     ))
@@ -204,7 +223,3 @@ def _tree(shown: dict[str, Any], below: list[dict[str, Any]]) -> Tree:
             break
         waiting = rest
     return tree
-
-
-def _plain(text: str | None) -> str:
-    return (text or "").replace("[", r"\[")

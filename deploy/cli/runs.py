@@ -16,6 +16,7 @@ from runfold.deploy.cli.tables import (
     human_count,
     human_duration,
     human_usd,
+    plain,
     print_rows,
 )
 from runfold.deploy.cli.terminal import OUT, DataDir, Format, Lake
@@ -65,11 +66,12 @@ def runs(
     where = " and ".join([*wanted, "parent_run_id is null"] if top else wanted) or "true"
     with open_lake(load_settings(lake=lake, data_dir=data_dir).lake_dir) as lake_queries:
         found, columns = lake_queries.rows_and_columns(
-            f"select {_COLUMNS} from runs where {where} "
+            f"select {_COLUMNS}, count(*) over () as total from runs where {where} "
             f"order by started_at desc nulls last, run_id limit {limit}",
             values,
         )
-        total = lake_queries.rows(f"select count(*) as total from runs where {where}", values)
+    total = [run.pop("total") for run in found]
+    columns.remove("total")
     if output is not Format.TABLE:
         print_rows(found, output, columns)
         return
@@ -78,7 +80,7 @@ def runs(
         OUT.print("[dim]`runfold import claude-code` or `runfold demo` brings some[/]")
         return
     OUT.print(_table(found, datetime.now(UTC), width=OUT.width))
-    OUT.print(f"[dim]{len(found):,} of {total[0]['total']:,} runs; `runfold run ID` shows one[/]")
+    OUT.print(f"[dim]{len(found):,} of {total[0]:,} runs; `runfold run ID` shows one[/]")
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -122,9 +124,9 @@ def _table(found: list[dict[str, Any]], now: datetime, *, width: int) -> Table:
         table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
     for run in found:
         cells = _cells(run, now)
-        agent = [] if short else [_plain(run["agent_name"])]
+        agent = [] if short else [plain(run["agent_name"])]
         indent = "└\u00a0" if run["parent_run_id"] else ""
-        table.add_row(indent + _plain(run["run_id"]), *agent, *(cells[name] for name in names))
+        table.add_row(indent + plain(run["run_id"]), *agent, *(cells[name] for name in names))
     return table
 
 
@@ -140,7 +142,3 @@ def _cells(run: dict[str, Any], now: datetime) -> dict[str, str]:
         "tokens": human_count(run["total_tokens"] or None),
         "cost": human_usd(run["tree_cost_usd"]),
     }
-
-
-def _plain(text: str | None) -> str:
-    return (text or "").replace("[", r"\[")

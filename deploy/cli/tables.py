@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +12,10 @@ from typing import Any
 
 import orjson
 from rich import box
+from rich.console import Console, JustifyMethod
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from runfold.deploy.cli.terminal import OUT, Format
 
@@ -32,26 +36,50 @@ STATUS_COLOURS = {
 
 def print_rows(rows: Sequence[Row], output: Format, columns: Sequence[str] | None = None) -> None:
     """Print `rows`; `columns` gives the header where there are none."""
-    names = list(rows[0]) if rows else list(columns or ())
+    if output is Format.TABLE:
+        OUT.print(_table(rows, _names(rows, columns)))
+    else:
+        OUT.file.write(rows_as_text(rows, output, columns))
+
+
+def rows_as_text(rows: Sequence[Row], output: Format, columns: Sequence[str] | None = None) -> str:
+    """Return what `print_rows` prints, for a file: nothing is cut, coloured or replaced."""
     if output is Format.JSON:
-        OUT.out(orjson.dumps(list(rows), default=_as_json, option=orjson.OPT_INDENT_2).decode())
-    elif output is Format.CSV:
-        stream = io.StringIO()
+        return _json(rows) + "\n"
+    stream = io.StringIO()
+    names = _names(rows, columns)
+    if output is Format.CSV:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([_as_text(row[name]) for name in names] for row in rows)
-        OUT.out(stream.getvalue(), end="")
+        writer.writerows([_as_text(row[name], "microseconds") for name in names] for row in rows)
     else:
-        OUT.print(_table(rows, names))
+        Console(file=stream, width=_FILE_WIDTH, color_system=None).print(_table(rows, names))
+    return stream.getvalue()
+
+
+_FILE_WIDTH = 10_000
+
+
+def _names(rows: Sequence[Row], columns: Sequence[str] | None) -> list[str]:
+    return list(rows[0]) if rows else list(columns or ())
+
+
+def _json(rows: Sequence[Row]) -> str:
+    try:
+        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+        return orjson.dumps(list(rows), default=_as_json, option=options).decode()
+    except TypeError:  # DuckDB has integers of 128 bits
+        return json.dumps(list(rows), default=_as_json, indent=2, ensure_ascii=False)
 
 
 def _table(rows: Sequence[Row], names: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     numeric = {name for name in names if any(_is_number(row[name]) for row in rows)}
     for name in names:
-        table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
+        justify: JustifyMethod = "right" if name in numeric else "left"
+        table.add_column(Text(name), justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(_escaped(_as_text(row[name])) for name in names))
+        table.add_row(*(Text(_as_text(row[name])) for name in names))
     return table
 
 
@@ -59,15 +87,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: Any, timespec: str = "milliseconds") -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, datetime):
         moment = value.astimezone(UTC) if value.tzinfo else value
-        return moment.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
+        return moment.isoformat(sep=" ", timespec=timespec).replace("+00:00", "Z")
     if isinstance(value, list | dict):
-        return orjson.dumps(value, default=_as_json).decode()
-    return str(value)
+        return orjson.dumps(value, default=_as_json, option=orjson.OPT_NON_STR_KEYS).decode()
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _as_json(value: Any) -> Any:
@@ -80,14 +110,15 @@ def _as_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+def plain(text: str | None) -> str:
+    """Return `text` so that nothing in it is taken for markup."""
+    return escape(text or "")
 
 
 def coloured_status(status: str | None) -> str:
     """Return a status in its colour."""
     colour = STATUS_COLOURS.get(status or "", "white")
-    return f"[{colour}]{_escaped(status or '')}[/]"
+    return f"[{colour}]{plain(status)}[/]"
 
 
 def human_duration(milliseconds: float | None) -> str:

@@ -11,7 +11,6 @@ from operator import attrgetter
 from typing import Any
 
 import orjson
-import polars as pl
 import pyarrow as pa
 
 from runfold.schemas.codec.registry import latest
@@ -215,6 +214,8 @@ def _values(column: pa.Array) -> list[Any]:
 
     By way of polars, which is several times quicker at it than pyarrow.
     """
+    import polars as pl  # a command that only asks for a schema has no time for it
+
     if column.null_count == len(column):
         return [None] * len(column)
     if pa.types.is_timestamp(column.type):

@@ -39,7 +39,7 @@ class LakeQueries:
         with _failures():
             statements = self._connection.extract_statements(sql)
             if not statements:
-                raise QueryFailed("there is no statement to run")
+                raise _failed("there is no statement to run")
             for statement in statements:
                 if statement.type in _REFUSED:
                     instead = _REFUSED[statement.type]
@@ -86,7 +86,11 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise QueryFailed(f"{error}\n\nviews: {', '.join(VIEW_NAMES)}") from error
+        raise _failed(str(error)) from error
+
+
+def _failed(problem: str) -> QueryFailed:
+    return QueryFailed(f"{problem}\n\nviews: {', '.join(VIEW_NAMES)}")
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich import box
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from runfold.deploy.cli.tables import (
@@ -17,6 +18,7 @@ from runfold.deploy.cli.tables import (
     human_usd,
     plain,
     print_rows,
+    styled,
 )
 from runfold.deploy.cli.terminal import OUT, DataDir, Format, Lake
 from runfold.deploy.settings import load_settings
@@ -138,7 +140,7 @@ def _header(shown: dict[str, Any]) -> Table:
     table.add_column(overflow="fold")
     for name, value in facts:
         if value:
-            table.add_row(name, value)
+            table.add_row(name, styled(value))
     return table
 
 
@@ -181,8 +183,8 @@ def _timeline(events: list[dict[str, Any]], started_at: datetime) -> Table:
         tokens = (event["input_tokens"] or 0) + (event["output_tokens"] or 0)
         table.add_row(
             ("+" if offset_ms >= 0 else "") + human_duration(offset_ms),
-            event["event_type"],
-            _what(event),
+            Text(event["event_type"]),
+            styled(_what(event)),
             human_duration(event["duration_ms"]),
             human_count(tokens or None),
             human_usd(event["cost_usd"]),
@@ -204,7 +206,7 @@ def _what(event: dict[str, Any]) -> str:
 
 
 def _tree(shown: dict[str, Any], below: list[dict[str, Any]]) -> Tree:
-    tree = Tree(f"sub-runs of [bold]{plain(shown['run_id'])}[/]", guide_style="dim")
+    tree = Tree(styled(f"sub-runs of [bold]{plain(shown['run_id'])}[/]"), guide_style="dim")
     places = {shown["run_id"]: tree}
     waiting = list(below)
     while waiting:
@@ -218,7 +220,7 @@ def _tree(shown: dict[str, Any], below: list[dict[str, Any]]) -> Tree:
                         human_usd(each["cost_usd"]),
                     ))
                 )  # fmt: skip
-                places[each["run_id"]] = places[each["parent_run_id"]].add(line)
+                places[each["run_id"]] = places[each["parent_run_id"]].add(styled(line))
         if len(rest) == len(waiting):
             break
         waiting = rest

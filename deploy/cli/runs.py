@@ -18,6 +18,7 @@ from runfold.deploy.cli.tables import (
     human_usd,
     plain,
     print_rows,
+    styled,
 )
 from runfold.deploy.cli.terminal import OUT, DataDir, Format, Lake
 from runfold.deploy.settings import load_settings
@@ -89,11 +90,11 @@ def moment(text: str, now: datetime) -> datetime:
     Raises: ConfigurationError.
     """
     span = _SPAN.match(text.strip())
-    if span:
-        return now - timedelta(**{_SPAN_UNITS[span[2]]: int(span[1])})
     try:
+        if span:
+            return now - timedelta(**{_SPAN_UNITS[span[2]]: int(span[1])})
         at = datetime.fromisoformat(text.strip())
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ConfigurationError(
             f"not a time: {text!r}; use 15m, 2h, 3d or 2026-11-21T07:00:00Z"
         ) from error
@@ -126,7 +127,8 @@ def _table(found: list[dict[str, Any]], now: datetime, *, width: int) -> Table:
         cells = _cells(run, now)
         agent = [] if short else [plain(run["agent_name"])]
         indent = "└\u00a0" if run["parent_run_id"] else ""
-        table.add_row(indent + plain(run["run_id"]), *agent, *(cells[name] for name in names))
+        row = [indent + plain(run["run_id"]), *agent, *(cells[name] for name in names)]
+        table.add_row(*map(styled, row))
     return table
 
 

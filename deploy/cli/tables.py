@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -49,15 +49,16 @@ def rows_as_text(rows: Sequence[Row], output: Format, columns: Sequence[str] | N
     stream = io.StringIO()
     names = _names(rows, columns)
     if output is Format.CSV:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_as_text(row[name], "microseconds") for name in names] for row in rows)
+        stream.write(_csv_line(names))
+        for row in rows:
+            stream.write(_csv_line([_as_text(row[name], "microseconds") for name in names]))
     else:
         Console(file=stream, width=_FILE_WIDTH, color_system=None).print(_table(rows, names))
     return stream.getvalue()
 
 
 _FILE_WIDTH = 10_000
+_SPECIAL = re.compile(r'[",\r\n]|^ | $')
 
 
 def _names(rows: Sequence[Row], columns: Sequence[str] | None) -> list[str]:
@@ -70,6 +71,13 @@ def _json(rows: Sequence[Row]) -> str:
         return orjson.dumps(list(rows), default=_as_json, option=options).decode()
     except TypeError:  # DuckDB has integers of 128 bits
         return json.dumps(list(rows), default=_as_json, indent=2, ensure_ascii=False)
+
+
+def _csv_line(fields: Sequence[str]) -> str:
+    """Return one line of CSV; Python's own writer leaves a carriage return unquoted."""
+    quoted = ['"' + field.replace('"', '""') + '"' if _SPECIAL.search(field) else field
+              for field in fields]  # fmt: skip
+    return (",".join(quoted) or '""') + "\n"
 
 
 def _table(rows: Sequence[Row], names: Sequence[str]) -> Table:
@@ -113,6 +121,11 @@ def _as_json(value: Any) -> Any:
 def plain(text: str | None) -> str:
     """Return `text` so that nothing in it is taken for markup."""
     return escape(text or "")
+
+
+def styled(markup: str) -> Text:
+    """Return what `markup` stands for; `:words:` stay what they are."""
+    return Text.from_markup(markup, emoji=False)
 
 
 def coloured_status(status: str | None) -> str:

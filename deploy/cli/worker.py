@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,7 @@ def worker(
         data_dir=data_dir,
     )
     configure_logging(verbose=verbose)
+    os.environ["RUST_BACKTRACE"] = "0"  # polars speaks of each damaged record: one line is enough
     asyncio.run(ensure_topics(settings.bootstrap))
     run_worker(
         WorkerSettings(

@@ -1,8 +1,9 @@
 """A whole batch of event records, decoded into columns.
 
-The bodies of the batch are joined into one Avro container block, which polars decodes at about a
-microsecond an event. That the pieces fit is checked: each run id must equal its record's key, and
-where a batch does not decode, the damaged records are found one by one and the rest is kept.
+The records are joined into one Avro container block, which polars decodes at about a microsecond
+an event; their headers are its first column. That the pieces fit is checked: each header must be
+the same and each run id must equal its record's key. Where a batch does not fit, its records are
+sorted out by their headers, the damaged ones are found one by one, and the rest is kept.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _UNDECODABLE = (
     OverflowError,
 )
 ROW = "row"
+_HEADER = "_header"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,35 @@ def decode_event_batch(batch: RecordBatch, framing: Framing = EVENT_FRAMING) -> 
     Raises: nothing for any bytes.
     """
     rejected: list[Rejected] = []
+    frame = _decode_as_one(batch, framing)
+    if frame is None:
+        frame = _decode_by_headers(batch, framing, rejected)
+    frame = _reject_invalid(frame, rejected)
+    rejected.sort(key=lambda each: each.row)
+    return DecodedBatch(frame, rejected)
+
+
+def _decode_as_one(batch: RecordBatch, framing: Framing) -> pl.DataFrame | None:
+    """Return the batch as columns where all of it is events of one schema, None elsewhere."""
+    values = batch.values
+    if None in values or None in batch.keys or max(map(len, values)) > EVENTS.max_event_bytes:  # type: ignore[arg-type]
+        return None
+    first: bytes = values[0]  # type: ignore[assignment]
+    header = first[: framing.header_bytes(first)]
+    try:
+        writer = framing.writer_of(header)
+    except EventRejected:
+        return None
+    frame = _decode_records(values, batch.keys, writer, header)  # type: ignore[arg-type]
+    if frame is None:
+        return None
+    frame = frame.with_columns(pl.int_range(len(values), dtype=pl.UInt32).alias(ROW))
+    return _in_newest_schema([frame], framing.name)
+
+
+def _decode_by_headers(
+    batch: RecordBatch, framing: Framing, rejected: list[Rejected]
+) -> pl.DataFrame:
     frames: list[pl.DataFrame] = []
     for header, rows in _rows_by_header(batch, framing, rejected).items():
         try:
@@ -72,11 +103,8 @@ def decode_event_batch(batch: RecordBatch, framing: Framing = EVENT_FRAMING) -> 
         except EventRejected as error:
             rejected += [Rejected(row, error.reason, error.message) for row in rows]
             continue
-        frames.append(_decode_rows(batch, rows, len(header), writer, rejected))
-    frame = _in_newest_schema(frames, framing.name)
-    frame = _reject_invalid(frame, rejected)
-    rejected.sort(key=lambda each: each.row)
-    return DecodedBatch(frame, rejected)
+        frames.append(_decode_rows(batch, rows, header, writer, rejected))
+    return _in_newest_schema(frames, framing.name)
 
 
 def _rows_by_header(
@@ -84,7 +112,7 @@ def _rows_by_header(
 ) -> dict[bytes, list[int]]:
     rows_by_header: dict[bytes, list[int]] = {}
     limit = EVENTS.max_event_bytes
-    usual: bytes = b"no header begins so"
+    usual = b""
     usual_rows: list[int] = []
     for row, (key, value) in enumerate(zip(batch.keys, batch.values, strict=True)):
         if key is None:
@@ -94,7 +122,7 @@ def _rows_by_header(
         elif len(value) > limit:
             message = f"{len(value)} bytes, more than the {limit} that an event may have"
             rejected.append(Rejected(row, DeadLetterReason.TOO_LARGE, message))
-        elif value.startswith(usual):
+        elif usual and value.startswith(usual):
             usual_rows.append(row)
         else:
             header = value[: framing.header_bytes(value)]
@@ -108,34 +136,45 @@ def _rows_by_header(
 def _decode_rows(
     batch: RecordBatch,
     rows: list[int],
-    header_bytes: int,
+    header: bytes,
     writer: SchemaVersion,
     rejected: list[Rejected],
 ) -> pl.DataFrame:
-    values = batch.values
-    bodies = [values[row][header_bytes:] for row in rows]  # type: ignore[index]
+    """Return the rows of `batch` that begin with `header`; those that are damaged are rejected."""
+    values: list[bytes] = [batch.values[row] for row in rows]  # type: ignore[misc]
     keys: list[bytes] = [batch.keys[row] for row in rows]  # type: ignore[misc]
-    frame = _decode_bodies(bodies, keys, writer)
-    if frame is None:
-        rows, bodies, keys = _without_damaged(rows, bodies, keys, writer, rejected)
-        frame = _decode_bodies(bodies, keys, writer)
-        if frame is None:  # every body decodes alone, so the joined ones do
-            raise AssertionError("bodies that decode one by one do not decode together")
-    return frame.with_columns(pl.Series(ROW, rows, dtype=pl.UInt32))
+    kept: list[int] = []
+    for start in range(0, len(rows), _SUSPECT_ROWS):
+        stop = min(start + _SUSPECT_ROWS, len(rows))
+        if _decode_records(values[start:stop], keys[start:stop], writer, header) is not None:
+            kept.extend(range(start, stop))
+            continue
+        for at in range(start, stop):
+            try:
+                _check_alone(values[at][len(header) :], keys[at], writer)
+            except EventRejected as error:
+                rejected.append(Rejected(rows[at], error.reason, error.message))
+            else:
+                kept.append(at)
+    frame = _decode_records([values[at] for at in kept], [keys[at] for at in kept], writer, header)
+    if frame is None:  # every one of them decodes alone
+        raise AssertionError("records that decode one by one do not decode together")
+    return frame.with_columns(pl.Series(ROW, [rows[at] for at in kept], dtype=pl.UInt32))
 
 
-def _decode_bodies(
-    bodies: Sequence[bytes], keys: Sequence[bytes], writer: SchemaVersion
+def _decode_records(
+    records: Sequence[bytes], keys: Sequence[bytes], writer: SchemaVersion, header: bytes
 ) -> pl.DataFrame | None:
-    """Return the bodies as columns, None where they do not fit together.
+    """Return records that all begin with `header` as columns, None where they do not fit together.
 
-    A sentinel stands behind them: polars reads past the end of a block as if null went on there,
-    so only what comes after a record shows that it ended where it should.
+    That each header is where it should be shows that the record before it ended where it should. A
+    sentinel stands behind the last: polars reads past the end of a block as if null went on there.
     """
     sentinel, sentinel_key = _sentinel(writer)
-    block = b"".join((*bodies, sentinel))
-    count = len(bodies) + 1
-    parts = (_container_header(writer), encode_long(count), encode_long(len(block)), block)
+    block = b"".join((*records, header, sentinel))
+    count = len(records) + 1
+    container = _container_header(writer, len(header))
+    parts = (container, encode_long(count), encode_long(len(block)), block)
     try:
         frame = pl.read_avro(io.BytesIO(b"".join((*parts, _SYNC))))
     except _UNDECODABLE:
@@ -143,38 +182,17 @@ def _decode_bodies(
     expected = pl.Series([*keys, sentinel_key], dtype=pl.Binary)
     if frame.height != count or not (frame["run_id"].cast(pl.Binary) == expected).all():
         return None
-    return frame.head(len(bodies))
+    if not frame.select((pl.col(_HEADER) == pl.lit(header)).all()).item():
+        return None
+    return frame.drop(_HEADER).head(len(records))
 
 
 @cache
 def _sentinel(writer: SchemaVersion) -> tuple[bytes, bytes]:
     """Return the body of a record that no producer writes, and its run id."""
-    run_id = "\0the end of the block"
-    record = {"event_id": "", "run_id": run_id, "event_type": "", "occurred_at": 0}
+    run_id = "the end of the block"
+    record = {"event_id": "none", "run_id": run_id, "event_type": "", "occurred_at": 0}
     return SparseEncoder(writer, header=b"")(record), run_id.encode()
-
-
-def _without_damaged(
-    rows: list[int],
-    bodies: list[bytes],
-    keys: list[bytes],
-    writer: SchemaVersion,
-    rejected: list[Rejected],
-) -> tuple[list[int], list[bytes], list[bytes]]:
-    kept: list[int] = []
-    for start in range(0, len(bodies), _SUSPECT_ROWS):
-        stop = min(start + _SUSPECT_ROWS, len(bodies))
-        if _decode_bodies(bodies[start:stop], keys[start:stop], writer) is not None:
-            kept.extend(range(start, stop))
-            continue
-        for at in range(start, stop):
-            try:
-                _check_alone(bodies[at], keys[at], writer)
-            except EventRejected as error:
-                rejected.append(Rejected(rows[at], error.reason, error.message))
-            else:
-                kept.append(at)
-    return [rows[at] for at in kept], [bodies[at] for at in kept], [keys[at] for at in kept]
 
 
 def _check_alone(body: bytes, key: bytes, writer: SchemaVersion) -> None:
@@ -185,9 +203,13 @@ def _check_alone(body: bytes, key: bytes, writer: SchemaVersion) -> None:
 
 
 @cache
-def _container_header(writer: SchemaVersion) -> bytes:
+def _container_header(writer: SchemaVersion, header_bytes: int) -> bytes:
+    """Return what goes before a block of records, each with a header of so many bytes."""
+    fixed = {"type": "fixed", "name": _HEADER, "size": header_bytes}
+    fields = [{"name": _HEADER, "type": fixed}, *writer.definition["fields"]]
+    definition = {**writer.definition, "fields": fields}
     stream = io.BytesIO()
-    fastavro.writer(stream, writer.definition, [], sync_marker=_SYNC)
+    fastavro.writer(stream, definition, [], sync_marker=_SYNC)
     return stream.getvalue()
 
 
@@ -202,9 +224,9 @@ def _in_newest_schema(frames: list[pl.DataFrame], name: str) -> pl.DataFrame:
 @cache
 def empty_event_frame(name: str = "event") -> pl.DataFrame:
     """Return a frame of no rows with the columns that decoding gives."""
-    header = _container_header(latest(name))
+    header = _container_header(latest(name), 1)
     frame = pl.read_avro(io.BytesIO(header + encode_long(0) + encode_long(0) + _SYNC))
-    return frame.with_columns(pl.Series(ROW, [], dtype=pl.UInt32))
+    return frame.drop(_HEADER).with_columns(pl.Series(ROW, [], dtype=pl.UInt32))
 
 
 def _reject_invalid(frame: pl.DataFrame, rejected: list[Rejected]) -> pl.DataFrame:

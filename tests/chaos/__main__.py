@@ -179,6 +179,7 @@ def _break_things(
         time.sleep(dice.uniform(0.5, 4))
         if time.monotonic() > give_up_at:
             continue
+        pipeline.check_alive()
         name = dice.choice(list(FAULTS))
         say(f"  {name} ({publishing.sent} events sent, {len(pipeline.workers)} workers)")
         FAULTS[name](pipeline, dice)

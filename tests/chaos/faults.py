@@ -34,6 +34,13 @@ class Pipeline:
         """Start one more worker."""
         self.workers.append(WorkerProcess(self.kafka.bootstrap, self.topic, self.lake))
 
+    def check_alive(self) -> None:
+        """Fail where a worker ended by itself."""
+        for worker in self.workers:
+            if worker.process.poll() is not None:
+                code = worker.process.returncode
+                raise AssertionError(f"a worker ended with {code}:\n{worker.said()[-6000:]}")
+
     def stop_all(self) -> list[int]:
         """Stop every worker as an operator would; return their exit codes."""
         return [worker.stop() for worker in self.workers]

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -339,6 +340,17 @@ def test_the_number_of_all_matching_runs_is_told(runfold: Runfold) -> None:
 def test_a_span_is_counted_back_from_now(text: str, expected: timedelta) -> None:
     now = datetime(2025, 11, 13, tzinfo=UTC)
     assert moment(text, now) == now - expected
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_machine_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        now = datetime(2025, 11, 13, tzinfo=UTC)
+        assert moment("2025-11-12 10:00", now) == datetime(2025, 11, 12, 10, tzinfo=UTC)
+    time.tzset()
 
 
 @pytest.mark.usefixtures("fleet")

@@ -215,6 +215,19 @@ class Stack:
         stops.callback(self.places.description.unlink, missing_ok=True)
 
 
+def is_stack_running(home: Path) -> bool:
+    """Tell whether a stack runs over `home`, or has not quite ended."""
+    if not home.is_dir():
+        return False
+    lock = StackPlaces(home).lock
+    try:
+        lock.acquire()
+    except LockHeld:
+        return True
+    lock.release()
+    return False
+
+
 def tail_of(path: Path, lines: int) -> str:
     """Return the last lines of a log file."""
     with suppress(FileNotFoundError):

@@ -10,6 +10,7 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from faust.types.transports import TransportT
 
@@ -19,7 +20,7 @@ from runfold.processors.topic_id import topic_id
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
 from runfold.schemas.codec.confluent import RegistryIds
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
-from runfold.schemas.errors import RunfoldError
+from runfold.schemas.errors import BrokerUnavailable, RunfoldError
 from runfold.schemas.lake import LakeStore
 from runfold.schemas.record_batch import RecordBatch
 from runfold.schemas.topic import EVENTS
@@ -132,10 +133,12 @@ def run_worker(
     log.info("worker starts", broker=settings.bootstrap, group=settings.group, topic_id=log_id)
     try:
         worker.execute_from_commandline()
-    except SystemExit:
+    except BaseException as ended:
         cause = _cause(worker, app)
         if cause is not None:
-            raise cause from None
+            raise cause from ended
+        if not isinstance(ended, SystemExit) or ended.code:
+            raise
     log.info("worker stopped")
 
 
@@ -153,9 +156,10 @@ def _spare_the_garbage_collector() -> None:
 
 
 def _cause(worker: Any, app: WorkerApp) -> RunfoldError | None:
-    """Return the error of ours that ended the worker."""
-    for service in (worker, app):
-        reason = service.crash_reason
+    """Return the error, in our words, that ended the worker."""
+    for reason in (worker.crash_reason, app.crash_reason):
         if isinstance(reason, RunfoldError):
             return reason
+        if isinstance(reason, KafkaError):
+            return BrokerUnavailable(f"Kafka failed the worker: {reason!r}")
     return None

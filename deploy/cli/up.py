@@ -95,25 +95,17 @@ def _say_what_next(stack: Stack, settings: Settings) -> None:
 
 def down(data_dir: DataDir = None) -> None:
     """Stop the stack that runs over the data directory."""
+    from runfold.deploy.stack import is_stack_running
+
     home: Path = load_settings(data_dir=data_dir).home
     pid = running_stack(home).get("pid")
-    if not isinstance(pid, int) or not _is_alive(pid):
+    if not isinstance(pid, int) or not is_stack_running(home):
         OUT.print(f"nothing runs over {home}")
         return
     os.kill(pid, signal.SIGTERM)
     give_up_at = time.monotonic() + _DOWN_WITHIN_SECONDS
-    while _is_alive(pid):
+    while is_stack_running(home):
         if time.monotonic() > give_up_at:
             raise fail(f"process {pid} did not stop in {_DOWN_WITHIN_SECONDS:.0f} s")
         time.sleep(0.1)
     OUT.print(f"stopped the stack over {home}")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,9 @@ import typer
 
 from runfold.deploy.cli.terminal import Broker, DataDir, Lake
 from runfold.deploy.settings import load_settings
+from runfold.schemas.errors import BrokerUnavailable, RunfoldError
+
+_BROKER_PAUSE_SECONDS = 1.0
 
 
 def worker(
@@ -50,7 +55,6 @@ def worker(
     from runfold.deploy.worker_status import StatusFile
     from runfold.processors.partitions import FlushPolicy
     from runfold.processors.worker import WorkerSettings, run_worker
-    from runfold.producers.topic_setup import ensure_topics
     from runfold.sinks.lake import LocalLake
 
     settings = load_settings(
@@ -64,15 +68,46 @@ def worker(
     )
     configure_logging(verbose=verbose)
     os.environ["RUST_BACKTRACE"] = "0"  # polars speaks of each damaged record: one line is enough
-    asyncio.run(ensure_topics(settings.bootstrap))
-    run_worker(
-        WorkerSettings(
-            bootstrap=settings.bootstrap,
-            group=settings.group,
-            topic=settings.topic,
-            schema_registry=settings.schema_registry,
-            flush=FlushPolicy(interval=settings.flush_interval),
-        ),
-        LocalLake(settings.lake_dir),
-        on_progress=StatusFile(status_file) if status_file else None,
-    )
+    _wait_for_broker(settings.bootstrap)
+    try:
+        run_worker(
+            WorkerSettings(
+                bootstrap=settings.bootstrap,
+                group=settings.group,
+                topic=settings.topic,
+                schema_registry=settings.schema_registry,
+                flush=FlushPolicy(interval=settings.flush_interval),
+            ),
+            LocalLake(settings.lake_dir),
+            on_progress=StatusFile(status_file) if status_file else None,
+        )
+    except RunfoldError as error:
+        if error.disposition != "retry":
+            raise
+        _start_over(error)
+
+
+def _start_over(error: RunfoldError) -> None:
+    """Be a new worker in the same process: the lake says where to go on."""
+    import structlog
+
+    structlog.get_logger(__name__).warning("starting over", code=error.code, error=str(error))
+    time.sleep(_BROKER_PAUSE_SECONDS)
+    os.execv(sys.executable, sys.orig_argv)
+
+
+def _wait_for_broker(bootstrap: str) -> None:
+    """Return when Kafka answers and the topics are there, however long that takes."""
+    import structlog
+
+    from runfold.producers.topic_setup import ensure_topics
+
+    log = structlog.get_logger(__name__)
+    while True:
+        try:
+            asyncio.run(ensure_topics(bootstrap))
+        except BrokerUnavailable as error:
+            log.warning("waiting for Kafka", broker=bootstrap, error=str(error))
+            time.sleep(_BROKER_PAUSE_SECONDS)
+        else:
+            return

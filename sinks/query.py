@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ _REFUSED = {
     duckdb.StatementType.PREPARE: "ask the question itself",
 }
 """Statements that could write files or bring others in, and what to do instead."""
+_COPIES = re.compile(r".*\b(copy|export)\b", re.IGNORECASE | re.DOTALL).match
 
 
 class LakeQueries:
@@ -44,6 +46,10 @@ class LakeQueries:
                 if statement.type in _REFUSED:
                     instead = _REFUSED[statement.type]
                     raise QueryFailed(f"{statement.type.name} is not allowed here; {instead}")
+                if statement.type is duckdb.StatementType.EXPLAIN and _COPIES(statement.query):
+                    raise QueryFailed(
+                        "EXPLAIN of a COPY is not allowed here: it may write the file"
+                    )
             for statement in statements[:-1]:
                 self._connection.execute(statement)
             return self._relation(statements[-1], parameters)

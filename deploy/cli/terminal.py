@@ -9,12 +9,18 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 _PIPE_WIDTH = 400  # into a pipe or a file nothing is folded
 
-OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+OUT = Console(
+    highlight=False,
+    emoji=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() else _PIPE_WIDTH,
+)
 """Results. Colours turn off by NO_COLOR and where the output is no terminal."""
-ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 """Progress and errors."""
 
 EXIT_FAILED = 1
@@ -46,11 +52,7 @@ Lake = Annotated[
 
 def fail(message: str, *, hint: str | None = None, code: int = EXIT_FAILED) -> typer.Exit:
     """Print an error and return what to raise."""
-    ERR.print(f"[bold red]error:[/] {_plain(message)}")
+    ERR.print(f"[bold red]error:[/] {escape(message)}")
     if hint:
-        ERR.print(f"[dim]{_plain(hint)}[/]")
+        ERR.print(f"[dim]{escape(hint)}[/]")
     return typer.Exit(code)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

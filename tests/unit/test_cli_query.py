@@ -251,6 +251,7 @@ def test_a_wrong_query_is_answered_with_what_duckdb_says_and_the_views(
         "copy (select 1) to '{file}'",
         "select 1; copy (select 1) to '{file}'",
         "prepare p as copy (select 1) to '{file}'; execute p",
+        "explain analyze copy (select 1) to '{file}'",
         "export database '{file}'",
         "attach '{file}' as other",
     ],

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from runfold.deploy.cli.terminal import Broker, DataDir, Lake
-from runfold.deploy.settings import load_settings
+from runfold.deploy.settings import Settings, load_settings
 from runfold.schemas.errors import BrokerUnavailable, RunfoldError
 
 _BROKER_PAUSE_SECONDS = 1.0
@@ -52,10 +52,6 @@ def worker(
     any moment. SIGTERM or Ctrl-C flushes and leaves.
     """
     from runfold.deploy.log_output import configure_logging
-    from runfold.deploy.worker_status import StatusFile
-    from runfold.processors.partitions import FlushPolicy
-    from runfold.processors.worker import WorkerSettings, run_worker
-    from runfold.sinks.lake import LocalLake
 
     settings = load_settings(
         broker=broker,
@@ -70,21 +66,30 @@ def worker(
     os.environ["RUST_BACKTRACE"] = "0"  # polars speaks of each damaged record: one line is enough
     _wait_for_broker(settings.bootstrap)
     try:
-        run_worker(
-            WorkerSettings(
-                bootstrap=settings.bootstrap,
-                group=settings.group,
-                topic=settings.topic,
-                schema_registry=settings.schema_registry,
-                flush=FlushPolicy(interval=settings.flush_interval),
-            ),
-            LocalLake(settings.lake_dir),
-            on_progress=StatusFile(status_file) if status_file else None,
-        )
+        _run(settings, status_file)
     except RunfoldError as error:
         if error.disposition != "retry":
             raise
         _start_over(error)
+
+
+def _run(settings: Settings, status_file: Path | None) -> None:
+    from runfold.deploy.worker_status import StatusFile
+    from runfold.processors.partitions import FlushPolicy
+    from runfold.processors.worker import WorkerSettings, run_worker
+    from runfold.sinks.lake import LocalLake
+
+    run_worker(
+        WorkerSettings(
+            bootstrap=settings.bootstrap,
+            group=settings.group,
+            topic=settings.topic,
+            schema_registry=settings.schema_registry,
+            flush=FlushPolicy(interval=settings.flush_interval),
+        ),
+        LocalLake(settings.lake_dir),
+        on_progress=StatusFile(status_file) if status_file else None,
+    )
 
 
 def _start_over(error: RunfoldError) -> None:

@@ -297,6 +297,7 @@ def test_an_event_is_in_the_log_soon_without_a_flush(client_of: Any) -> None:
     log = MemoryLog()
     client_of(log).start_run()
     wait_until(lambda: len(log.events) == 1, seconds=10)
+    assert log.events[0]["event_type"] == "run.started"
 
 
 def test_closing_leaves_in_the_journal_what_could_not_be_shipped(

@@ -109,23 +109,23 @@ def _status(text: str) -> str:
     return status
 
 
-_SHORT_WIDTH = 110
-"""A terminal narrower than this shows fewer columns."""
+_NARROW, _WIDE = 110, 150
+"""A terminal narrower than these shows fewer columns, so that ids stay in one piece."""
 
 
 def _table(found: list[dict[str, Any]], now: datetime, *, width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    short = width < _SHORT_WIDTH
     table.add_column("run", overflow="fold")
     names = ["status", "started", "took", "tokens", "cost"]
-    if not short:
+    if width >= _NARROW:
         table.add_column("agent", overflow="fold")
+    if width >= _WIDE:
         names[3:3] = ["events", "tools", "errors"]
     for name in names:
         table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
     for run in found:
         cells = _cells(run, now)
-        agent = [] if short else [plain(run["agent_name"])]
+        agent = [plain(run["agent_name"])] if width >= _NARROW else []
         indent = "└\u00a0" if run["parent_run_id"] else ""
         row = [indent + plain(run["run_id"]), *agent, *(cells[name] for name in names)]
         table.add_row(*map(styled, row))

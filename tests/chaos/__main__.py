@@ -129,7 +129,7 @@ def run(seed: int, *, events: int, seconds: float, rate: int) -> bool:
             prepare_runtime(),
             options=KafkaOptions(client_port=0, controller_port=0),
         )
-        disk = mount_disk(root / "disk", mebibytes=400)
+        disk = mount_disk(root / "disk", mebibytes=2000)
         try:
             with kafka:
                 return _run(dice, seed, kafka, (root, disk), events, seconds, rate)

@@ -96,14 +96,13 @@ def fill_disk(pipeline: Pipeline, dice: random.Random) -> None:
     if pipeline.disk is None:
         return
     ballast = pipeline.disk / "ballast"
-    with ballast.open("wb") as stream:
-        try:
+    try:
+        with ballast.open("wb", buffering=0) as stream:
             while True:
                 stream.write(bytes(1 << 20))
-                stream.flush()
-        except OSError:  # full, which is what was wanted
-            time.sleep(dice.uniform(2, 6))
-    ballast.unlink()
+    except OSError:  # full, which is what was wanted
+        time.sleep(dice.uniform(2, 6))
+    ballast.unlink(missing_ok=True)
 
 
 def tear_a_write(pipeline: Pipeline, dice: random.Random) -> None:

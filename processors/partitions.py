@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -17,6 +18,7 @@ import structlog
 
 from runfold.processors.errors import lake_ahead, log_gone
 from runfold.processors.run_table import DeadLetter, RunTable
+from runfold.schemas.codec.columns import DecodedBatch, decode_event_batch
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable, RegistryUnavailable
 from runfold.schemas.lake import FlushCounts, LakeStore
@@ -61,6 +63,14 @@ class Progress:
     counts: FlushCounts
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedBatch:
+    """A batch that is being decoded."""
+
+    batch: RecordBatch
+    decoding: asyncio.Future[DecodedBatch]
+
+
 OnProgress = Callable[[Progress], None]
 """Called on the event loop when partitions were taken over and after each round of flushes."""
 
@@ -86,6 +96,7 @@ class Partitions:
         self._policy = policy
         self._framing = framing
         self._on_progress = on_progress
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._tables: dict[int, RunTable] = {}
         self._locks: dict[int, asyncio.Lock] = {}
         self._writing = asyncio.Lock()
@@ -143,24 +154,32 @@ class Partitions:
             LogPartition(self._topic_id, partition), needed, point.states, self._framing
         )
 
-    async def take(self, batch: RecordBatch, seek_back: SeekBack) -> None:
+    def prepare(self, batch: RecordBatch) -> PreparedBatch:
+        """Begin to decode a batch in another thread, while earlier ones are folded."""
+        loop = asyncio.get_running_loop()
+        decoding = loop.run_in_executor(self._decoder, decode_event_batch, batch, self._framing)
+        decoding.add_done_callback(_note_failure)  # a batch may be dropped on its way to `take`
+        return PreparedBatch(batch, decoding)
+
+    async def take(self, prepared: PreparedBatch, seek_back: SeekBack) -> None:
         """Fold a batch; where records before it are missing, have them read again."""
+        batch = prepared.batch
         partition = batch.log.partition
+        try:
+            decoded = await prepared.decoding
+        except RegistryUnavailable as error:
+            log.warning("folding waits", partition=partition, error=str(error))
+            await asyncio.sleep(self._policy.longest_pause.total_seconds())
+            decoded = None
         async with self._lock(partition):
             table = self._tables.get(partition)
             if table is None:
                 return
-            if batch.position > table.next_offset:
-                log.info("records skipped", partition=partition, needed=table.next_offset)
+            if decoded is None or batch.position > table.next_offset:
+                log.info("reading again", partition=partition, needed=table.next_offset)
                 await seek_back(partition, table.next_offset)
                 return
-            try:
-                table.take(batch)
-            except RegistryUnavailable as error:
-                log.warning("folding waits", partition=partition, error=str(error))
-                await asyncio.sleep(self._policy.longest_pause.total_seconds())
-                await seek_back(partition, table.next_offset)
-                return
+            table.take(batch, decoded)
         await self._hold_back(partition)
 
     async def _hold_back(self, partition: int) -> None:
@@ -212,3 +231,8 @@ class Partitions:
 
     def _lock(self, partition: int) -> asyncio.Lock:
         return self._locks.setdefault(partition, asyncio.Lock())
+
+
+def _note_failure(decoding: asyncio.Future[DecodedBatch]) -> None:
+    if not decoding.cancelled():
+        decoding.exception()

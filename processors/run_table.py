@@ -13,7 +13,7 @@ import polars as pl
 
 from runfold.processors.dedupe import drop_duplicates
 from runfold.processors.fold_columns import fold_frame
-from runfold.schemas.codec.columns import ROW, Rejected, decode_event_batch
+from runfold.schemas.codec.columns import ROW, DecodedBatch, Rejected, decode_event_batch
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.event import EVENT_FIELDS
 from runfold.schemas.lake import Flush, FlushCounts
@@ -77,17 +77,20 @@ class RunTable:
         """Return the state of a run."""
         return self._states.get(run_id)
 
-    def take(self, batch: RecordBatch) -> None:
+    def take(self, batch: RecordBatch, decoded: DecodedBatch | None = None) -> None:
         """Fold `batch`, which must begin at or before `next_offset`.
 
+        Shape: `decoded` is what decoding the batch gave, where that was done beforehand.
         Delivery: records below `next_offset` are skipped; safe to repeat.
+        Raises: RegistryUnavailable (retry), nothing folded.
         """
         news = batch.from_offset(self.next_offset)
         if news is None:
             return
         if news.position > self.next_offset:
             raise ValueError(f"batch begins at {news.position}, the table is at {self.next_offset}")
-        decoded = decode_event_batch(news, self._framing)
+        if decoded is None or news is not batch:
+            decoded = decode_event_batch(news, self._framing)
         frame = _at_its_place(decoded.frame, news)
         fresh = drop_duplicates(frame, lambda run_id: self._state_of(run_id).seen)
         self._changed.update(fold_frame(fresh, self._state_of))

@@ -39,6 +39,9 @@ class PartitionOwner(Protocol):
         Shape: `bounds` has the first and the next offset of the log of each.
         """
 
+    def prepare(self, batch: RecordBatch) -> Any:
+        """Return what is handed to the agent for `batch`; work on it may begin at once."""
+
     async def flush_all(self) -> None:
         """Make durable what can be made durable now."""
 
@@ -211,7 +214,7 @@ class RecordBatchConsumer(driver.Consumer):
             timestamp_type=1,
             headers=[],
             key=None,
-            value=batch,  # type: ignore[arg-type]
+            value=self._subscription.owner.prepare(batch),
             checksum=None,
             tp=tp,
             generation_id=self.app.consumer_generation_id,

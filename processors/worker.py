@@ -15,14 +15,13 @@ from faust.types import TP
 from faust.types.transports import TransportT
 
 from runfold.processors.dead_letters import DeadLetterSender
-from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions
+from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions, PreparedBatch
 from runfold.processors.topic_id import topic_id
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
 from runfold.schemas.codec.confluent import RegistryIds
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.errors import BrokerUnavailable, RunfoldError
 from runfold.schemas.lake import LakeStore
-from runfold.schemas.record_batch import RecordBatch
 from runfold.schemas.topic import EVENTS
 
 log = structlog.get_logger(__name__)
@@ -88,12 +87,13 @@ def build_app(settings: WorkerSettings, owner: Partitions, log_id: str) -> Worke
         await consumer.seek_back(TP(settings.topic, partition), offset)
 
     @app.agent(topic, name="fold-events")
-    async def fold_events(batches: AsyncIterable[RecordBatch]) -> None:
-        async for batch in batches:
+    async def fold_events(batches: AsyncIterable[PreparedBatch]) -> None:
+        async for prepared in batches:
             try:
-                await owner.take(batch, seek_back)
+                await owner.take(prepared, seek_back)
             except Exception as error:
                 # Faust would go on with the next batch over a table that is half folded.
+                batch = prepared.batch
                 log.exception("folding failed", partition=batch.log.partition, at=batch.position)
                 await app.crash(error)
                 raise

@@ -105,7 +105,7 @@ async def test_a_log_that_does_not_hold_what_comes_next_is_an_error(
 async def test_records_that_were_passed_over_are_read_again(make: Callable[..., Made]) -> None:
     owner, _, _, asked = make()
     await owner.resume({3}, {3: (0, 90)})
-    await owner.take(batch(logged(4), 4), asked)
+    await owner.take(owner.prepare(batch(logged(4), 4)), asked)
     assert asked.back == [(3, 0)]
     assert owner.positions() == {3: 0}
 
@@ -116,7 +116,7 @@ async def test_a_batch_of_a_partition_that_is_no_longer_owned_is_left_alone(
     owner, lake, _, asked = make()
     await owner.resume({3}, {3: (0, 90)})
     await owner.resume(set(), {})
-    await owner.take(batch(logged(0), 0), asked)
+    await owner.take(owner.prepare(batch(logged(0), 0)), asked)
     await owner.flush_all()
     assert (lake.flushes, asked.back, owner.durable()) == ([], [], {})
 
@@ -124,7 +124,7 @@ async def test_a_batch_of_a_partition_that_is_no_longer_owned_is_left_alone(
 async def test_nothing_is_durable_before_the_lake_has_it(make: Callable[..., Made]) -> None:
     owner, lake, _, asked = make()
     await owner.resume({3}, {3: (0, 90)})
-    await owner.take(batch(logged(0, 1), 0), asked)
+    await owner.take(owner.prepare(batch(logged(0, 1), 0)), asked)
     assert owner.durable() == {3: 0}
     lake.full_for = 1
     assert not await owner.flush(3)
@@ -140,7 +140,7 @@ async def test_dead_letters_are_sent_before_the_lake_is_written_and_once(
     owner, lake, letters, asked = make()
     await owner.resume({3}, {3: (0, 90)})
     bad = RecordBatch(LogPartition("a-topic", 3), 0, [0], [0], [b"key"], [b"junk"])
-    await owner.take(bad, asked)
+    await owner.take(owner.prepare(bad), asked)
     letters.down = True
     assert not await owner.flush(3)
     assert lake.flushes == []
@@ -154,7 +154,7 @@ async def test_what_waits_for_a_full_lake_is_bounded(make: Callable[..., Made]) 
     owner, lake, _, asked = make(policy=FlushPolicy(most_records=2, first_pause=QUICK.first_pause))
     await owner.resume({3}, {3: (0, 90)})
     lake.full_for = 5
-    await asyncio.wait_for(owner.take(batch(logged(0, 1), 0), asked), 10)
+    await asyncio.wait_for(owner.take(owner.prepare(batch(logged(0, 1), 0)), asked), 10)
     assert lake.full_for == 0
     assert owner.durable() == {3: 2}
 
@@ -164,7 +164,7 @@ async def test_a_table_that_is_kept_through_a_rebalance_goes_on_unless_the_lake_
 ) -> None:
     owner, lake, _, asked = make()
     await owner.resume({3}, {3: (0, 90)})
-    await owner.take(batch(logged(0, 1), 0), asked)
+    await owner.take(owner.prepare(batch(logged(0, 1), 0)), asked)
     assert await owner.resume({3}, {3: (0, 90)}) == {3: 2}
     lake.next_offset = 7  # another worker was quicker meanwhile
     assert await owner.resume({3}, {3: (0, 90)}) == {3: 7}

@@ -13,13 +13,12 @@ from typing import Any
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from runfold.producers.client_settings import DEFAULT_BROKER, STACK_FILE
 from runfold.schemas.errors import ConfigurationError
 
 PREFIX = "RUNFOLD_"
 CLIENT_VARIABLES = frozenset({"RUNFOLD_DEBUG", "RUNFOLD_PARENT_RUN", "RUNFOLD_JOURNAL"})
 """Read by the client library, which takes no settings object."""
-STACK_FILE = "stack.json"
-DEFAULT_BROKER = "127.0.0.1:9092"
 
 
 class Settings(BaseSettings):

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from runfold.deploy.embedded import KafkaServer, prepare_runtime
 from runfold.deploy.embedded.child import GuardedChild
+from runfold.deploy.embedded.data_dir import DataDir
 from runfold.deploy.embedded.locks import FileLock, LockHeld
-from runfold.deploy.settings import STACK_FILE, Settings
+from runfold.deploy.settings import Settings
 from runfold.deploy.worker_status import read_status
+from runfold.producers.client_settings import STACK_FILE
 from runfold.producers.topic_setup import ensure_topics
 from runfold.schemas.errors import ConfigurationError, RunfoldError
 
@@ -50,6 +52,11 @@ class StackPlaces:
     def kafka(self) -> Path:
         """Kafka's folder."""
         return self.home / "kafka"
+
+    @property
+    def kafka_log(self) -> Path:
+        """What Kafka logs."""
+        return DataDir(self.kafka).server_log
 
     @property
     def worker_log(self) -> Path:

@@ -15,7 +15,8 @@ from pathlib import Path
 from runfold.producers.debug import explain
 
 DEFAULT_BROKER = "127.0.0.1:9092"
-_STACK_FILE = "stack.json"
+STACK_FILE = "stack.json"
+"""What a running stack writes of itself, in its data directory."""
 
 
 def find_broker(given: str | None) -> str:
@@ -67,7 +68,7 @@ def host_name() -> str | None:
 
 def _running_stack() -> str | None:
     try:
-        described = json.loads((data_dir() / _STACK_FILE).read_text("utf-8"))
+        described = json.loads((data_dir() / STACK_FILE).read_text("utf-8"))
         return str(described["broker"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -89,7 +89,7 @@ def logs(
     from runfold.deploy.stack import StackPlaces
 
     places = StackPlaces(load_settings(data_dir=data_dir).home)
-    path = places.worker_log if which is LogOf.WORKER else places.kafka / "logs" / "server.log"
+    path = places.worker_log if which is LogOf.WORKER else places.kafka_log
     if not path.exists():
         raise fail(f"there is no log at {path}", hint="`runfold up` starts the stack")
     _print_log(path, lines, follow=follow)

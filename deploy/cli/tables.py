@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,7 +20,6 @@ from rich.text import Text
 from runfold.deploy.cli.terminal import OUT, Format
 
 Row = dict[str, Any]
-Shown = Callable[[Any], str]
 
 STATUS_COLOURS = {
     "success": "green",

@@ -32,7 +32,6 @@ _PRIMITIVES: dict[str, pa.DataType] = {
     "double": pa.float64(),
     "boolean": pa.bool_(),
 }
-LOG_COLUMNS = ("partition", "offset", "recorded_at", "dead_letter_reason", "dead_letter_message")
 
 
 @cache

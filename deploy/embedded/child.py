@@ -19,6 +19,8 @@ from runfold.deploy.embedded.errors import KafkaNotRunning
 _ORPHAN_GRACE = timedelta(seconds=20)
 _POLL_SECONDS = 0.02
 _UNGUARDED_SECONDS = 5.0
+_STILL = frozenset("tTZX")
+"""States of a thread, in /proc, in which it does nothing: stopped, or ended."""
 
 
 class GuardedChild:
@@ -87,6 +89,16 @@ class GuardedChild:
         """Send a signal to the command. Errors: KafkaNotRunning."""
         os.kill(self.pid, number)
 
+    def freeze(self) -> None:
+        """Stop the command's threads, and return when the last one stands still.
+
+        Errors: KafkaNotRunning.
+        """
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)
+        while _has_moving_threads(pid):
+            time.sleep(_POLL_SECONDS)
+
     def stop(self, grace: timedelta) -> int | None:
         """Ask the command to end, kill it after `grace`, and return its exit code once it is gone.
 
@@ -125,3 +137,13 @@ class GuardedChild:
             while time.monotonic() < give_up_at:
                 os.kill(pid, signal.SIGKILL)
                 time.sleep(_POLL_SECONDS)
+
+
+def _has_moving_threads(pid: int) -> bool:
+    """Tell whether a stopped process has threads that the signal has not reached yet (Linux)."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+            state = stat.read_text().rpartition(")")[2].split()[0]
+            if state not in _STILL:
+                return True
+    return False

@@ -167,8 +167,8 @@ class KafkaServer:
             self._forget()
 
     def pause(self) -> None:
-        """Freeze the broker; it keeps its connections and answers nothing."""
-        self._running().signal(signal.SIGSTOP)
+        """Freeze the broker; from the return on it keeps its connections and answers nothing."""
+        self._running().freeze()
 
     def resume(self) -> None:
         """Let a frozen broker go on."""

@@ -22,6 +22,7 @@ _QUERY = """
 select distinct event_id, run_id
 from read_parquet($files, union_by_name = true)
 semi join wanted using (event_id)
+where dead_letter_reason is null
 """
 
 

@@ -16,6 +16,7 @@ from runfold.processors.fold_columns import fold_frame
 from runfold.schemas.codec.columns import ROW, DecodedBatch, Rejected, decode_event_batch
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.event import EVENT_FIELDS
+from runfold.schemas.event_ids import find_minted_id
 from runfold.schemas.lake import Flush, FlushCounts
 from runfold.schemas.offsets import LogPartition, OffsetRange
 from runfold.schemas.record_batch import RecordBatch
@@ -130,11 +131,14 @@ class RunTable:
         self._frames.append(
             pl.DataFrame(
                 {
+                    "run_id": [_text(each.key) for each in letters],
+                    "event_id": [find_minted_id(each.value or b"") for each in letters],
                     "offset": [each.offset for each in letters],
                     "recorded_at": [each.recorded_at for each in letters],
                     "dead_letter_reason": [each.reason for each in letters],
                     "dead_letter_message": [each.message for each in letters],
-                }
+                },
+                schema_overrides={"run_id": pl.String, "event_id": pl.String},
             )
         )
 
@@ -160,6 +164,14 @@ class RunTable:
         self._frames.clear()
         self._changed.clear()
         self._counts = FlushCounts()
+
+
+def _text(key: bytes | None) -> str | None:
+    """Return the run id that the key of a record seems to be."""
+    try:
+        return None if key is None else key.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _at_its_place(frame: pl.DataFrame, batch: RecordBatch) -> pl.DataFrame:

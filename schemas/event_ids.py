@@ -17,12 +17,26 @@ MINTED_ID_PATTERN = r"^(rf[0-9a-f]{20}(?:\.[0-9]+)?)-([1-9][0-9]{0,17})$"
 HASH_BYTES = 16
 
 _minted = re.compile(MINTED_ID_PATTERN, re.ASCII).fullmatch  # `$` alone lets a newline pass
+_minted_beginnings = re.compile(rb"rf[0-9a-f]{20}[.-]").finditer
+_LONGEST_SHORT_TEXT = 63
+"""Avro writes the length of a text of so many bytes into one byte, doubled."""
 
 
 def split_minted_id(event_id: str) -> tuple[str, int] | None:
     """Return producer and sequence of a minted id, None for an id from elsewhere."""
     match = _minted(event_id)
     return (match[1], int(match[2])) if match else None
+
+
+def find_minted_id(record: bytes) -> str | None:
+    """Return the first minted id that stands as a text in the bytes of a damaged Avro record."""
+    for beginning in _minted_beginnings(record):
+        at = beginning.start()
+        length, odd = divmod(record[at - 1], 2) if at else (0, 1)
+        text = record[at : at + length].decode("latin-1")
+        if not odd and len(text) == length <= _LONGEST_SHORT_TEXT and _minted(text):
+            return text
+    return None
 
 
 def hash_foreign_id(event_id: str) -> bytes:

@@ -41,7 +41,7 @@ select * exclude (dead_letter_reason, dead_letter_message)
 from lake_rows where dead_letter_reason is null;
 
 create or replace view dead_letters as
-select topic_id, partition, "offset", recorded_at,
+select topic_id, partition, "offset", recorded_at, run_id, event_id,
        dead_letter_reason as reason, dead_letter_message as message
 from lake_rows where dead_letter_reason is not null;
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runfold.schemas.event_ids import EventIdSet, split_minted_id
+from runfold.schemas.event_ids import EventIdSet, find_minted_id, split_minted_id
 from runfold.schemas.offsets import OffsetRange
 
 PRODUCERS = ["rf00000000000000000001.1", "rf00000000000000000001.2", "rf0000000000000000000a"]
@@ -82,3 +82,24 @@ def test_what_a_producer_counted_and_nobody_saw_is_missing() -> None:
 )
 def test_an_id_from_elsewhere_is_not_taken_for_a_sequence(event_id: str) -> None:
     assert split_minted_id(event_id) is None
+
+
+@given(MINTED, st.binary(max_size=40), st.binary(max_size=40))
+def test_an_id_is_found_in_a_damaged_record(event_id: str, before: bytes, after: bytes) -> None:
+    as_avro = bytes([2 * len(event_id)]) + event_id.encode()
+    assert find_minted_id(before + as_avro + after) == event_id
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"rf00000000000000000001-1",
+        b"\x31rf00000000000000000001-1",  # an odd length
+        b"\x34rf00000000000000000001-1",  # longer than what is left of the record
+        b"\x32rf00000000000000000001-1x",  # more than an id
+        b"\x30rf0000000000000000001-1\xff",
+    ],
+)
+def test_what_only_looks_like_an_id_is_none(record: bytes) -> None:
+    assert find_minted_id(record) is None

@@ -115,12 +115,15 @@ def test_a_repeated_event_leaves_its_range_and_no_row() -> None:
     assert (flush.counts.events, flush.counts.duplicates) == (1, 1)
 
 
+JUNK = b"junk" + b"\x30rf00000000000000000001-7" + b"junk"
+
+
 def test_a_dead_letter_is_a_row_of_the_lake_with_its_reason() -> None:
     table = RunTable(LOG, 0)
     good = batch(logged(0, 2), 0)
     damaged = RecordBatch(
         LOG, 0, [0, 1, 2], [7, 8, 9], [good.keys[0], b"key", good.keys[1]],
-        [good.values[0], b"junk", good.values[1]],
+        [good.values[0], JUNK, good.values[1]],
     )  # fmt: skip
     table.take(damaged)
     flush = flush_of(table)
@@ -132,8 +135,10 @@ def test_a_dead_letter_is_a_row_of_the_lake_with_its_reason() -> None:
         1,
         8000,
         b"key",
-        b"junk",
+        JUNK,
     )
+    row = flush.events.row(1, named=True)
+    assert (row["run_id"], row["event_id"]) == ("key", "rf00000000000000000001-7")
     assert flush.counts.records == flush.counts.events + flush.counts.dead_letters == 3
 
 

@@ -46,7 +46,8 @@ def test_the_views_of_an_empty_lake_have_all_columns_and_no_rows(lake: LakeOfEve
     assert set(lake_state_schema().names) - inner <= set(found["runs"][1])
     assert {"tree_cost_usd", "cost_usd", "children", "missing_events"} <= set(found["runs"][1])
     assert found["dead_letters"][1] == [
-        *("topic_id", "partition", "offset", "recorded_at", "reason", "message")
+        *("topic_id", "partition", "offset", "recorded_at", "run_id", "event_id"),
+        *("reason", "message"),
     ]
 
 

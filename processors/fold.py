@@ -14,6 +14,8 @@ import orjson
 
 from runfold.schemas.event import Event, LoggedEvent
 from runfold.schemas.run_state import (
+    MOST_TOKENS,
+    MOST_USD,
     NANO_USD,
     PROFILE_FIELDS,
     TOKEN_FIELDS,
@@ -24,6 +26,7 @@ from runfold.schemas.run_state import (
     Stamp,
 )
 from runfold.schemas.vocabulary import (
+    FAILED_TOOL_STATUSES,
     TERMINAL_STATUSES,
     EventType,
     RunStatus,
@@ -39,13 +42,7 @@ LIFECYCLE_TYPES = frozenset(
     }
 )
 """Events that say something of the run itself. They are few, and their order matters most."""
-FAILED_TOOL_STATUSES = frozenset({RunStatus.FAILURE.value, RunStatus.TIMEOUT.value})
 KNOWN_TYPES = frozenset(each.value for each in EventType)
-
-MOST_TOKENS = 10**12
-"""More on one event is a mistake, and is not summed: sums must stay within 64 bits."""
-MOST_USD = 100_000.0
-"""More on one event is a mistake, and is not summed: sums must stay within 64 bits."""
 
 SAID_FIELDS = (*PROFILE_FIELDS, "status", "error_type", "error_message", "attributes")
 """The fields of an event that may say something of the run itself."""

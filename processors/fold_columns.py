@@ -13,11 +13,8 @@ from typing import Any
 import polars as pl
 
 from runfold.processors.fold import (
-    FAILED_TOOL_STATUSES,
     KNOWN_TYPES,
     LIFECYCLE_TYPES,
-    MOST_TOKENS,
-    MOST_USD,
     SAID_FIELDS,
     apply_event,
     apply_lifecycle,
@@ -27,6 +24,8 @@ from runfold.processors.fold import (
 )
 from runfold.schemas.event import EVENT_FIELDS, Event, LoggedEvent
 from runfold.schemas.run_state import (
+    MOST_TOKENS,
+    MOST_USD,
     NANO_USD,
     PROFILE_FIELDS,
     TOKEN_FIELDS,
@@ -34,7 +33,7 @@ from runfold.schemas.run_state import (
     RunState,
     Stamp,
 )
-from runfold.schemas.vocabulary import BLANKS, EventType, statuses_spelled
+from runfold.schemas.vocabulary import BLANKS, FAILED_TOOL_STATUSES, EventType, statuses_spelled
 
 StateOf = Callable[[str], RunState]
 """Gives the state of a run to change; a new one where nothing is known of the run."""

@@ -30,6 +30,14 @@ class FlushCounts:
             self.dead_letters + other.dead_letters,
         )
 
+    def __sub__(self, other: FlushCounts) -> FlushCounts:
+        return FlushCounts(
+            self.records - other.records,
+            self.events - other.events,
+            self.duplicates - other.duplicates,
+            self.dead_letters - other.dead_letters,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Flush:

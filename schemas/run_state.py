@@ -144,3 +144,8 @@ TOKEN_FIELDS = (
     "reasoning_tokens",
 )
 NANO_USD = 1_000_000_000
+
+MOST_TOKENS = 10**12
+"""More on one event is a mistake, and is not summed: sums must stay within 64 bits."""
+MOST_USD = 100_000.0
+"""More on one event is a mistake, and is not summed: sums must stay within 64 bits."""

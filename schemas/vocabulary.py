@@ -66,6 +66,9 @@ TERMINAL_STATUSES = frozenset(
     }
 )
 
+FAILED_TOOL_STATUSES = frozenset({RunStatus.FAILURE.value, RunStatus.TIMEOUT.value})
+"""With one of these a tool ended badly."""
+
 BLANKS = " \t\r\n"
 _STATUS_ALIASES = {
     "failed": RunStatus.FAILURE,

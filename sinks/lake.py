@@ -45,9 +45,11 @@ class LocalLake:
     def write(self, flush: Flush) -> None:
         """Make `flush` durable: events first, then states. See `LakeStore.write`."""
         folder = topic_folder(self.root, flush.log.topic_id)
-        for hour, offsets, rows in _by_hour(flush):
+        pieces = list(_by_hour(flush))
+        for (hour, offsets, rows), counts in zip(
+            pieces, _counts_by_piece(flush, pieces), strict=True
+        ):
             name = file_name(flush.log.partition, offsets)
-            counts = _row_counts(rows)
             content = _events_file(rows, labels(Kind.EVENTS, flush.log, offsets, counts))
             write_file(folder / Kind.EVENTS / hour / name, content)
         name = file_name(flush.log.partition, flush.range)
@@ -79,7 +81,10 @@ def _verified(tiling: Tiling[LakeFile]) -> Tiling[LakeFile]:
     return tiling
 
 
-def _by_hour(flush: Flush) -> Iterator[tuple[str, OffsetRange, pl.DataFrame]]:
+_Piece = tuple[str, OffsetRange, pl.DataFrame]
+
+
+def _by_hour(flush: Flush) -> Iterator[_Piece]:
     """Yield the hour folder, the offsets and the rows of each piece that `flush` is cut into."""
     if flush.events.is_empty():
         yield hour_folder(flush.recorded_at_us), flush.range, flush.events
@@ -97,9 +102,20 @@ def _by_hour(flush: Flush) -> Iterator[tuple[str, OffsetRange, pl.DataFrame]]:
         yield hour_folder(hours[start] * HOUR_US), OffsetRange(first, last), rows
 
 
-def _row_counts(rows: pl.DataFrame) -> FlushCounts:
-    dead = rows.height - rows["dead_letter_reason"].null_count()
-    return FlushCounts(rows.height, rows.height - dead, 0, dead)
+def _counts_by_piece(flush: Flush, pieces: list[_Piece]) -> Iterator[FlushCounts]:
+    """Yield what became of the records of each piece; together it is what the worker counted.
+
+    The last one takes what is left of the worker's counts, and not what its rows are: a row that
+    is lost before it is written must not pass for a duplicate.
+    """
+    left = flush.counts
+    for _, offsets, rows in pieces[:-1]:
+        dead = rows.height - rows["dead_letter_reason"].null_count()
+        duplicates = min(len(offsets) - rows.height, left.duplicates)
+        counts = FlushCounts(rows.height + duplicates, rows.height - dead, duplicates, dead)
+        left -= counts
+        yield counts
+    yield left
 
 
 def _events_file(rows: pl.DataFrame, said: dict[str, str]) -> memoryview:

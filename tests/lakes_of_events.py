@@ -33,6 +33,11 @@ def event(run_id: str, event_type: str, at: float = 0, **fields: object) -> Even
     )
 
 
+def encoded(each: Event) -> bytes:
+    """Return an event as the value of its record."""
+    return _ENCODE(asdict(each))
+
+
 class LakeOfEvents:
     """A lake into which events are put as a worker would put them."""
 
@@ -43,7 +48,7 @@ class LakeOfEvents:
 
     def put(self, *events: Event, recorded_at_us: int = NOON_US) -> LakeOfEvents:
         """Write one flush."""
-        records = [(each.run_id.encode(), _ENCODE(asdict(each))) for each in events]
+        records = [(each.run_id.encode(), encoded(each)) for each in events]
         return self.put_records(records, recorded_at_us=recorded_at_us)
 
     def put_records(

@@ -15,10 +15,12 @@ from runfold.producers.client_settings import (
     host_name,
     parent_run_of_process,
 )
+from runfold.producers.heartbeats import heartbeat_interval
 from runfold.producers.journal import JournalLimits
 from runfold.producers.recorder import AT_EXIT_SECONDS, ClientCounts, Recorder
 from runfold.producers.run import Run, current_run
 from runfold.producers.tame import is_id, tame_id
+from runfold.schemas.silence import HEARTBEAT
 from runfold.schemas.vocabulary import EventType
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Client:
         journal_dir: Path | str | None = None,
         limits: JournalLimits | None = None,
         publisher: PublisherFactory | None = None,
+        heartbeat_seconds: float | None = HEARTBEAT.total_seconds(),
         **fields: Any,
     ) -> None:
         """Make a client. Nothing is opened before the first event.
@@ -59,6 +62,8 @@ class Client:
         `agent` names the agent of runs that do not name theirs, default the script's name.
         `fields` (`project`, `environment`, `agent_version`, …) are those of every run; `host` is
         this machine's name unless given. `publisher` opens another way into the log.
+        Units: a run that was started here and has not ended says by itself that it is alive when
+        it has said nothing for `heartbeat_seconds`, at most 30; None for never.
         """
         self._agent = default_agent_name() if agent is None else agent
         self._broker = broker
@@ -69,6 +74,7 @@ class Client:
             broker=broker,
             limits=limits or JournalLimits(),
             open_publisher=publisher or self._open_kafka,
+            heartbeat_seconds=heartbeat_interval(heartbeat_seconds),
         )
 
     def start_run(
@@ -101,6 +107,10 @@ class Client:
         if name is not None:
             fields["name"] = name
         self._recorder.record(run_id, event_type, fields)
+
+    def heartbeat(self, /, run_id: str) -> None:
+        """Say that a run is alive, as open runs do by themselves while this process lives."""
+        self._recorder.record(run_id, EventType.RUN_HEARTBEAT.value, {})
 
     def end_run(self, /, run_id: str, status: str = "success", **fields: Any) -> None:
         """End a run. Units: `duration_ms` is by default the time since it was started here."""

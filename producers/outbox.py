@@ -21,13 +21,14 @@ _RETRY_SECONDS = 1.0
 class RunLine:
     """What every line of one run begins with, and the counter that numbers its events."""
 
-    __slots__ = ("opened_ns", "prefix", "producer", "run_id", "sequences")
+    __slots__ = ("opened_ns", "prefix", "producer", "run_id", "sequence", "sequences")
 
     def __init__(self, run_id: str, producer: str, prefix: bytes) -> None:
         self.run_id = run_id
         self.producer = producer
         self.prefix = prefix
         self.sequences = count(1)
+        self.sequence = 0  # of its last event
         self.opened_ns = time.perf_counter_ns()
 
 
@@ -72,7 +73,7 @@ class Outbox:
             journal = self.journal if self._retry_at is None else self._recovered_journal()
             if self._closed:
                 return False
-            sequence = next(run.sequences)
+            run.sequence = sequence = next(run.sequences)
             line = b"%b%d%b" % (run.prefix, sequence, rest)
             self.put_count += 1
             if journal is not None:

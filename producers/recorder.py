@@ -14,16 +14,19 @@ from weakref import WeakSet
 from runfold.producers.debug import explain
 from runfold.producers.event_line import line_prefix, line_rest
 from runfold.producers.fork import watch_forks
+from runfold.producers.heartbeats import Heartbeats
 from runfold.producers.journal import JournalLimits
 from runfold.producers.outbox import Outbox, RunLine
 from runfold.producers.shipper import Shipper
 from runfold.producers.shipping import ShippedCounts
 from runfold.producers.shipping_rounds import PublisherFactory
 from runfold.producers.tame import ALTERED, is_id, tame_fields, tame_id
+from runfold.schemas.vocabulary import EventType
 
 _KNOWN_RUNS = 10_000
 AT_EXIT_SECONDS = 2.0
 ALTERED_BYTES = ALTERED.encode()
+_STARTED, _ENDED = EventType.RUN_STARTED.value, EventType.RUN_ENDED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,14 @@ class Recorder:
         broker: str | None,
         limits: JournalLimits,
         open_publisher: PublisherFactory,
+        heartbeat_seconds: float | None = None,
     ) -> None:
         self._new_outbox: Callable[[], Outbox] = lambda: Outbox(
             journal_dir, broker=broker, limits=limits
         )
         self._open_publisher = open_publisher
-        self._outbox = self._new_outbox()
-        self._shipper: Shipper | None = None
-        self._runs: OrderedDict[str, RunLine] = OrderedDict()
+        self._heartbeat_seconds = heartbeat_seconds
+        self._begin_anew()
         self._tamed = 0
         self._failed = 0
         watch_forks(self)
@@ -80,7 +83,8 @@ class Recorder:
         """Take one event in; `agent_name` names the run's agent where this is its first event."""
         try:
             rest = line_rest(event_type, given)
-            self._put(self._runs.get(run_id) or self._open_run(run_id, agent_name), rest)
+            run = self._runs.get(run_id) or self._open_run(run_id, agent_name)
+            self._put(run, event_type, rest)
         except Exception as error:  # noqa: BLE001  the agent's own objects may raise anything
             self._record_tamed(run_id, event_type, given, agent_name=agent_name, error=error)
 
@@ -136,7 +140,10 @@ class Recorder:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._outbox, self._shipper, self._runs = self._new_outbox(), None, OrderedDict()
+        self._outbox = self._new_outbox()
+        self._heartbeats = Heartbeats(self._outbox, self._heartbeat_seconds)
+        self._shipper: Shipper | None = None
+        self._runs: OrderedDict[str, RunLine] = OrderedDict()
 
     def _record_tamed(
         self,
@@ -150,16 +157,21 @@ class Recorder:
         """Record what was too wild to record as it is."""
         explain("an event holds values that need care", error)
         try:
-            rest = line_rest(tame_id(event_type), tame_fields(given))
+            kind = tame_id(event_type)
+            rest = line_rest(kind, tame_fields(given))
             name = None if agent_name is None else tame_id(agent_name)
             run = tame_id(run_id)
             self._tamed += ALTERED_BYTES not in rest
-            self._put(self._runs.get(run) or self._open_run(run, name), rest)
+            self._put(self._runs.get(run) or self._open_run(run, name), kind, rest)
         except Exception as failure:  # noqa: BLE001  nothing may reach the agent
             self._failed += 1
             explain("an event is lost", failure)
 
-    def _put(self, run: RunLine, rest: bytes) -> None:
+    def _put(self, run: RunLine, event_type: str, rest: bytes) -> None:
+        if event_type == _STARTED:
+            self._heartbeats.opened(run)
+        elif event_type == _ENDED:
+            self._heartbeats.ended(run)
         if not self._outbox.put(run, rest):
             self._outbox.put(run, rest)  # it was closed just now, and there is a new one
         if ALTERED_BYTES in rest:
@@ -170,7 +182,7 @@ class Recorder:
     def _start_shipper(self) -> None:
         with self._outbox.lock:
             if self._shipper is None:
-                shipper = Shipper(self._outbox, self._open_publisher)
+                shipper = Shipper(self._outbox, self._open_publisher, self._heartbeats)
                 self._shipper = shipper
                 try:
                     shipper.start()

@@ -49,6 +49,10 @@ class Run:
         """Record an event of this run; see `Client.event`."""
         self._recorder.record(self.run_id, event_type, fields)
 
+    def heartbeat(self) -> None:
+        """Say that this run is alive; see `Client.heartbeat`."""
+        self._client.heartbeat(self.run_id)
+
     def set(self, /, **fields: Any) -> None:
         """Record what became known of this run: a later value of a field replaces the earlier.
 

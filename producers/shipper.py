@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from runfold.producers.debug import explain
+from runfold.producers.heartbeats import Heartbeats
 from runfold.producers.outbox import Mark, Outbox
 from runfold.producers.shipper_loop import new_event_loop
 from runfold.producers.shipping import ShippedCounts
@@ -20,10 +21,16 @@ class Shipper:
     be called from any thread.
     """
 
-    def __init__(self, outbox: Outbox, open_publisher: PublisherFactory) -> None:
+    def __init__(
+        self, outbox: Outbox, open_publisher: PublisherFactory, heartbeats: Heartbeats
+    ) -> None:
         self.counts = ShippedCounts()
         self._rounds = ShippingRounds(
-            outbox, open_publisher, counts=self.counts, note_progress=self._note_progress
+            outbox,
+            open_publisher,
+            heartbeats=heartbeats,
+            counts=self.counts,
+            note_progress=self._note_progress,
         )
         self._progress = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from runfold.producers.backoff import Backoff
 from runfold.producers.debug import explain
+from runfold.producers.heartbeats import Heartbeats
 from runfold.producers.journal_folder import journals_below
 from runfold.producers.journal_upkeep import JournalUpkeep
 from runfold.producers.orphans import Orphan
@@ -29,7 +30,8 @@ _MANY_LINES = 1000
 
 
 class ShippingRounds:
-    """Ships the outbox's journal, what waits in memory, drops, and the journals of orphans.
+    """Ships the outbox's journal, what waits in memory, drops, and the journals of orphans, and
+    lets the heart of open runs beat.
 
     All of it runs in the shipper's loop except `has_reached`, which any thread may ask, and
     `stopping`, which any thread may set.
@@ -40,12 +42,14 @@ class ShippingRounds:
         outbox: Outbox,
         open_publisher: PublisherFactory,
         *,
+        heartbeats: Heartbeats,
         counts: ShippedCounts,
         note_progress: Callable[[], None],
     ) -> None:
         self.stopping = False
         self._outbox = outbox
         self._open_publisher = open_publisher
+        self._heartbeats = heartbeats
         self._counts = counts
         self._note_progress = note_progress
         self._shipping = JournalShipping(
@@ -111,6 +115,8 @@ class ShippingRounds:
                 self._backoff.reset()
                 self._idle_at = time.monotonic() + _IDLE_AFTER_SECONDS
             self._note_progress()
+            if not self.stopping:
+                self._heartbeats.beat(time.monotonic())
             if self.stopping and not lines:
                 return
             if lines < _MANY_LINES and not self.stopping:

@@ -237,7 +237,9 @@ def test_a_broker_that_comes_late_gets_everything(
     server = kafka_server_factory()
     _start(server)
     server.stop()
-    client = Client(journal_dir=tmp_path, publisher=_publisher_of(server, topic_name))
+    client = Client(
+        journal_dir=tmp_path, publisher=_publisher_of(server, topic_name), heartbeat_seconds=None
+    )
     run_id = client.start_run()
     for _ in range(5000):
         client.event(run_id, "custom")
@@ -255,7 +257,9 @@ def test_a_broker_that_restarts_in_the_middle_gets_everything(
 ) -> None:
     server = kafka_server_factory()
     _start(server)
-    client = Client(journal_dir=tmp_path, publisher=_publisher_of(server, topic_name))
+    client = Client(
+        journal_dir=tmp_path, publisher=_publisher_of(server, topic_name), heartbeat_seconds=None
+    )
     runs = [client.start_run() for _ in range(20)]
     for n in range(30_000):
         client.event(runs[n % 20], "custom")

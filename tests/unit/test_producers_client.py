@@ -45,7 +45,8 @@ class Recording:
 
     def __init__(self, root: Path, **settings: Any) -> None:
         self.log = MemoryLog()
-        chosen = {"agent": "tester", "journal_dir": root, "publisher": self.log.open}
+        chosen = {"agent": "tester", "journal_dir": root, "publisher": self.log.open,
+                  "heartbeat_seconds": None}  # fmt: skip
         self.client = Client(**{**chosen, **settings})
 
     def events(self) -> list[dict[str, Any]]:

@@ -65,7 +65,8 @@ def client_of(tmp_path: Path) -> Iterator[Any]:
     clients: list[Client] = []
 
     def make(log: MemoryLog, **settings: Any) -> Client:
-        chosen = {"journal_dir": tmp_path / "journal", "publisher": log.open, "agent": "a"}
+        chosen = {"journal_dir": tmp_path / "journal", "publisher": log.open, "agent": "a",
+                  "heartbeat_seconds": None}  # fmt: skip
         clients.append(Client(**{**chosen, **settings}))
         return clients[-1]
 

@@ -186,7 +186,7 @@ class Stack:
         with places.worker_log.open("ab") as output:
             self._worker.start(output)
         status = self._wait_for_worker(self._worker)
-        done(f"worker folds into {self._settings.lake_dir} ({status['runs_held']} runs loaded)")
+        done(f"worker folds into {self._settings.lake_dir} ({status['runs_past']} runs known)")
 
     def _wait_for_worker(self, worker: GuardedChild) -> dict[str, object]:
         give_up_at = time.monotonic() + _WORKER_READY_WITHIN.total_seconds()

@@ -26,6 +26,7 @@ class StatusFile:
                 "next_offsets": progress.next_offsets,
                 "durable_offsets": progress.durable_offsets,
                 "runs_held": progress.runs_held,
+                "runs_past": progress.runs_past,
                 "records": progress.counts.records,
                 "events": progress.counts.events,
                 "duplicates": progress.counts.duplicates,

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 
+from runfold.processors.catching_up import catch_up
 from runfold.processors.errors import lake_ahead, log_gone
 from runfold.processors.run_table import DeadLetter, RunTable
 from runfold.schemas.codec.columns import DecodedBatch, decode_event_batch
@@ -26,6 +27,9 @@ from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
 
 log = structlog.get_logger(__name__)
+
+_MOST_RUNS_HELD = 200_000
+"""By one worker, whatever the number of its partitions; some 2.2 KB each."""
 
 
 class DeadLetterQueue(Protocol):
@@ -55,11 +59,15 @@ class FlushPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a worker is, by partition; `counts` are of all that it made durable."""
+    """How far a worker is, by partition; `counts` are of all that it made durable.
+
+    Shape: `runs_held` are in memory, `runs_past` in the lake only.
+    """
 
     next_offsets: dict[int, int]
     durable_offsets: dict[int, int]
     runs_held: int
+    runs_past: int
     counts: FlushCounts
 
 
@@ -108,8 +116,14 @@ class Partitions:
 
     def progress(self) -> Progress:
         """Return how far this worker is."""
-        runs_held = sum(len(table) for table in self._tables.values())
-        return Progress(self.positions(), self.durable(), runs_held, self._counts)
+        tables = self._tables.values()
+        return Progress(
+            self.positions(),
+            self.durable(),
+            runs_held=sum(len(table) for table in tables),
+            runs_past=sum(table.past_count for table in tables),
+            counts=self._counts,
+        )
 
     async def resume(
         self, partitions: set[int], bounds: Mapping[int, tuple[int, int]]
@@ -128,8 +142,10 @@ class Partitions:
                     self._resumed, partition, self._tables.get(partition), bounds[partition]
                 )
                 self._tables[partition] = table
+        for table in self._tables.values():
+            table.most_runs = _MOST_RUNS_HELD // len(self._tables)
         progress = self.progress()
-        log.info("partitions resumed", next_offsets=progress.next_offsets, runs=progress.runs_held)
+        log.info("partitions resumed", next_offsets=progress.next_offsets, runs=progress.runs_past)
         self._tell()
         return progress.next_offsets
 
@@ -139,20 +155,24 @@ class Partitions:
 
     def _resumed(self, partition: int, held: RunTable | None, bounds: tuple[int, int]) -> RunTable:
         first, end = bounds
-        point = self._lake.resume(LogPartition(self._topic_id, partition))
-        if point.next_offset is None:
-            needed = first if held is None else held.next_offset
+        place = LogPartition(self._topic_id, partition)
+        point = self._lake.resume(place)
+        if held is not None and held.next_offset >= (point.next_offset or 0):
+            table = held
+        elif point.next_offset is None:
+            table = RunTable(place, first, framing=self._framing)
+            if first > 0:
+                log.warning("the log began before this lake", partition=partition, first=first)
         else:
-            needed = point.next_offset if held is None else max(held.next_offset, point.next_offset)
-        if needed < first:
-            raise log_gone(self._topic, partition, needed, first)
-        if needed > end:
-            raise lake_ahead(self._topic, partition, needed, end)
-        if held is not None and held.next_offset == needed:
-            return held
-        return RunTable(
-            LogPartition(self._topic_id, partition), needed, point.states, self._framing
-        )
+            table = RunTable(place, point.next_offset, point.runs, framing=self._framing)
+            if point.next_offset < first:
+                # What the log no longer has, the lake may have as events whose states are missing.
+                catch_up(table, self._lake, point.events_end or 0)
+        if table.next_offset < first:
+            raise log_gone(self._topic, partition, table.next_offset, first)
+        if table.next_offset > end:
+            raise lake_ahead(self._topic, partition, table.next_offset, end)
+        return table
 
     def prepare(self, batch: RecordBatch) -> PreparedBatch:
         """Begin to decode a batch in another thread, while earlier ones are folded."""
@@ -179,8 +199,21 @@ class Partitions:
                 log.info("reading again", partition=partition, needed=table.next_offset)
                 await seek_back(partition, table.next_offset)
                 return
+            try:
+                await self._bring_back(table, decoded)
+            except LakeUnavailable as error:
+                log.warning("folding waits", partition=partition, error=str(error))
+                await asyncio.sleep(self._policy.first_pause.total_seconds())
+                await seek_back(partition, table.next_offset)
+                return
             table.take(batch, decoded)
         await self._hold_back(partition)
+
+    async def _bring_back(self, table: RunTable, decoded: DecodedBatch) -> None:
+        """Hold the states of silent runs that speak again."""
+        past = table.past_runs(decoded.frame)
+        if past:
+            table.bring_back(await asyncio.to_thread(self._lake.states_of, table.log, past))
 
     async def _hold_back(self, partition: int) -> None:
         pause = self._policy.first_pause

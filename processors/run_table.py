@@ -1,7 +1,9 @@
-"""The table of one partition: the state of every run, as of `next_offset`.
+"""The table of one partition: the states of its runs, as of `next_offset`.
 
-It is ours and not Faust's: a dictionary, loaded from the lake and flushed to it. What it holds is
-a function of the log up to `next_offset`, whoever folded it and however often.
+It is ours and not Faust's: a dictionary, filled from the lake and flushed to it. What it holds is
+a function of the log up to `next_offset`, whoever folded it and however often. Runs that have been
+silent for a while leave it; of them it knows where they were heard of last, and its owner brings
+them back from the lake before they are folded into again.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from runfold.processors.dedupe import drop_duplicates
 from runfold.processors.fold_columns import fold_frame
 from runfold.schemas.codec.columns import ROW, DecodedBatch, Rejected, decode_event_batch
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
+from runfold.schemas.errors import LakeAhead
 from runfold.schemas.event import EVENT_FIELDS
 from runfold.schemas.event_ids import find_minted_id
 from runfold.schemas.lake import Flush, FlushCounts
 from runfold.schemas.offsets import LogPartition, OffsetRange
+from runfold.schemas.past_runs import PastRuns
 from runfold.schemas.record_batch import RecordBatch
 from runfold.schemas.run_state import RunState
 
@@ -42,6 +46,10 @@ class DeadLetter:
     value: bytes | None
 
 
+_LONGEST_SILENCE_US = 10 * 60 * 1_000_000
+_MOST_RUNS = 50_000
+
+
 class RunTable:
     """Folds one partition. Not thread-safe: the owner of the partition holds a lock."""
 
@@ -49,9 +57,11 @@ class RunTable:
         self,
         log: LogPartition,
         next_offset: int,
-        states: Iterable[RunState] = (),
+        past: PastRuns | None = None,
+        *,
         framing: Framing = EVENT_FRAMING,
     ) -> None:
+        """Begin at `next_offset`. Shape: `past` are the runs heard of before it."""
         self.log = log
         self.next_offset = next_offset
         """The offset to read next: the table is the state of all offsets before it."""
@@ -59,15 +69,26 @@ class RunTable:
         """The offset up to which all is in the lake, exclusive."""
         self.dead_letters: list[DeadLetter] = []
         """Those that wait for being sent, which must come before the next flush."""
-        self._states = {state.run_id: state for state in states}
+        self.most_runs = _MOST_RUNS
+        """How many states to hold at most between two flushes."""
+        self._states: dict[str, RunState] = {}
+        """In the order in which they changed last, as of the last flush."""
+        self._past = PastRuns() if past is None else past
         self._framing = framing
         self._frames: list[pl.DataFrame] = []
         self._changed: set[str] = set()
         self._counts = FlushCounts()
         self._recorded_at = 0
+        self._stored = False
 
     def __len__(self) -> int:
+        """Return how many states are held."""
         return len(self._states)
+
+    @property
+    def past_count(self) -> int:
+        """How many runs were heard of whose states are in the lake only."""
+        return len(self._past)
 
     @property
     def pending_records(self) -> int:
@@ -78,8 +99,26 @@ class RunTable:
         """Return the state of a run."""
         return self._states.get(run_id)
 
+    def past_runs(self, frame: pl.DataFrame) -> dict[str, int]:
+        """Return the runs of `frame` that were heard of and are not held, and where it was."""
+        run_ids = frame["run_id"].unique().to_list()
+        return self._past.find(run_id for run_id in run_ids if run_id not in self._states)
+
+    def bring_back(self, states: Iterable[RunState]) -> None:
+        """Hold `states`, which the lake has of `past_runs`, again.
+
+        Raises: LakeAhead (retry) where another worker is further on than this table.
+        """
+        for state in states:
+            if state.last_offset >= self.next_offset:
+                raise LakeAhead(
+                    f"partition {self.log.partition}: this worker is at {self.next_offset}, and "
+                    f"the lake has run {state.run_id} as of {state.last_offset} already"
+                )
+            self._states.setdefault(state.run_id, state)
+
     def take(self, batch: RecordBatch, decoded: DecodedBatch | None = None) -> None:
-        """Fold `batch`, which must begin at or before `next_offset`.
+        """Fold `batch`, which must begin at or before `next_offset`, its past runs brought back.
 
         Shape: `decoded` is what decoding the batch gave, where that was done beforehand.
         Delivery: records below `next_offset` are skipped; safe to repeat.
@@ -105,6 +144,20 @@ class RunTable:
         )
         self._recorded_at = news.timestamps_ms[-1] * _US_PER_MS
         self.next_offset = news.covers.next_offset
+
+    def take_stored(self, events: pl.DataFrame, next_offset: int) -> None:
+        """Fold events that the lake holds, and be at `next_offset`, which is behind them.
+
+        Shape: as `LakeStore.events_of` yields them, their past runs brought back. A flush of them
+        has states only, so that what is pending of the log must be flushed before and after.
+        """
+        frame = events.with_columns(pl.col("occurred_at", "recorded_at").dt.timestamp("us"))
+        fresh = drop_duplicates(frame, lambda run_id: self._state_of(run_id).seen)
+        self._changed.update(fold_frame(fresh, self._state_of))
+        self._counts += FlushCounts(records=next_offset - self.next_offset, events=fresh.height)
+        self._recorded_at = int(frame["recorded_at"][-1]) if frame.height else self._recorded_at
+        self._stored = True
+        self.next_offset = next_offset
 
     def _state_of(self, run_id: str) -> RunState:
         state = self._states.get(run_id)
@@ -152,18 +205,34 @@ class RunTable:
         return Flush(
             log=self.log,
             range=OffsetRange(self.durable_offset, self.next_offset - 1),
-            events=_lake_frame(self._frames, self.log.partition),
+            events=None if self._stored else _lake_frame(self._frames, self.log.partition),
             states=[self._states[run_id] for run_id in sorted(self._changed)],
             counts=self._counts,
             recorded_at_us=self._recorded_at,
         )
 
     def flushed(self, flush: Flush) -> None:
-        """Note that `flush`, which `pending` gave last, is durable."""
+        """Note that `flush`, which `pending` gave last, is durable; let silent runs go."""
         self.durable_offset = flush.range.next_offset
+        for run_id in self._changed:
+            self._states[run_id] = self._states.pop(run_id)
         self._frames.clear()
         self._changed.clear()
         self._counts = FlushCounts()
+        self._stored = False
+        self._let_silent_runs_go()
+
+    def _let_silent_runs_go(self) -> None:
+        silent_since = self._recorded_at - _LONGEST_SILENCE_US
+        too_many = len(self._states) - self.most_runs
+        silent: list[RunState] = []
+        for state in self._states.values():
+            if len(silent) >= too_many and (state.last_recorded_at or 0) >= silent_since:
+                break
+            silent.append(state)
+        for state in silent:
+            del self._states[state.run_id]
+            self._past.add(state.run_id, state.last_offset)
 
 
 def _text(key: bytes | None) -> str | None:

@@ -8,7 +8,8 @@ RunfoldError
 ├── RegistryUnavailable     retry        the schema registry does not answer
 ├── LogGone                 halt         the log no longer holds an offset that is needed
 ├── LakeUnavailable         retry        the lake cannot be written or read now
-├── LakeCorrupt             halt         a lake file is not what its name says
+├── LakeAhead               retry        another worker is further on than this one
+├── LakeCorrupt             retry        a lake file is not what its name says; it is set aside
 └── QueryFailed             halt         DuckDB refused a statement
 """
 
@@ -86,10 +87,21 @@ class LakeUnavailable(RunfoldError):
     disposition: ClassVar[Disposition] = "retry"
 
 
+class LakeAhead(RunfoldError):
+    """The lake holds more of a partition than the worker that asks: another one has taken over."""
+
+    code = "lake_ahead"
+    disposition: ClassVar[Disposition] = "retry"
+
+
 class LakeCorrupt(RunfoldError):
-    """A lake file is not what its name says."""
+    """A lake file is not what its name says. It has been set aside, so the next try does without.
+
+    What it held is derived anew from the log, or reported as a hole.
+    """
 
     code = "lake_corrupt"
+    disposition: ClassVar[Disposition] = "retry"
 
 
 class QueryFailed(RunfoldError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from runfold.schemas.offsets import LogPartition, OffsetRange
+from runfold.schemas.past_runs import PastRuns
 from runfold.schemas.run_state import RunState
 
 if TYPE_CHECKING:
@@ -44,15 +45,16 @@ class Flush:
     """All that one worker derived from one range of one partition.
 
     Shape: `events` has the columns of `lake_event_schema`, offsets strictly increasing inside
-    `range` (duplicates are dropped, dead letters are rows), and may be empty; `states` are the
-    runs that changed, each as of `range.last`.
+    `range` (duplicates are dropped, dead letters are rows), may be empty, and is None where the
+    lake holds the events of the range already; `states` are the runs that changed, each as of
+    `range.last`.
     Units: `recorded_at_us` is when the log took the last record of the range, microseconds since
     1970 UTC; it places a range that left no event row.
     """
 
     log: LogPartition
     range: OffsetRange
-    events: pl.DataFrame
+    events: pl.DataFrame | None
     states: list[RunState]
     counts: FlushCounts
     recorded_at_us: int
@@ -62,13 +64,15 @@ class Flush:
 class ResumePoint:
     """Where a partition's derived data ends.
 
-    Shape: `first_offset` is where the lake begins for this partition, `next_offset` the offset to
-    go on at; both None where it holds nothing. The states are those of all offsets before it.
+    Shape: `first_offset` is where the lake begins for this partition, `next_offset` the offset up
+    to which the states reach, exclusive; `events_end` that of the events, which may be further on.
+    All are None where the lake holds nothing. `runs` are those heard of before `next_offset`.
     """
 
     first_offset: int | None
     next_offset: int | None
-    states: Iterator[RunState]
+    events_end: int | None
+    runs: PastRuns
 
 
 class LakeStore(Protocol):
@@ -83,7 +87,21 @@ class LakeStore(Protocol):
         """
 
     def resume(self, log: LogPartition) -> ResumePoint:
-        """Return where `log` is to be continued, and the states up to there.
+        """Return where `log` is to be continued, and which runs were heard of up to there.
 
-        Raises: LakeUnavailable (retry), LakeCorrupt (halt) naming the file.
+        A file that is truncated, empty or of something else is set aside, and what it held counts
+        as not there. Raises: LakeUnavailable (retry).
+        """
+
+    def states_of(self, log: LogPartition, runs: Mapping[str, int]) -> list[RunState]:
+        """Return the newest states that the lake holds of `runs`, none of those it does not know.
+
+        Shape: `runs` has for each run id where it was heard of last, which is where to look first.
+        Raises: LakeUnavailable (retry); LakeCorrupt (retry) after setting a damaged file aside.
+        """
+
+    def events_of(self, log: LogPartition, offsets: OffsetRange) -> Iterator[pl.DataFrame]:
+        """Yield the events of `offsets`, without dead letters, in log order, in portions.
+
+        Shape: columns of `lake_event_schema`. Raises: as `states_of`, also in the middle.
         """

@@ -6,9 +6,10 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -16,6 +17,8 @@ from runfold.schemas.errors import LakeUnavailable
 
 TEMPORARY_SUFFIX = ".tmp"
 ABANDONED_AFTER = timedelta(hours=1)
+_LISTINGS = 5
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -31,6 +34,20 @@ def lake_errors(path: Path, doing: str) -> Iterator[None]:
         raise LakeUnavailable(f"cannot {doing} {os.fsdecode(at)}: {reason}") from error
 
 
+def listing_again(read: Callable[[], T]) -> T:
+    """Return what `read` gives, which lists files and reads them, though some be merged meanwhile.
+
+    Raises: LakeUnavailable.
+    """
+    for _ in range(_LISTINGS - 1):
+        try:
+            return read()
+        except LakeUnavailable as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+    return read()
+
+
 def write_file(path: Path, content: bytes | memoryview) -> None:
     """Make `content` the content of `path`, durably.
 
@@ -38,7 +55,7 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
     Raises: LakeUnavailable, with nothing left under `path` that was not there before.
     """
     with lake_errors(path, "write"):
-        _make_folder(path.parent)
+        make_folder(path.parent)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
         try:
             _write_synced(temporary, content)
@@ -47,7 +64,7 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
             with contextlib.suppress(OSError):  # the first error is the one to report
                 temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -85,16 +102,18 @@ def _write_synced(path: Path, content: bytes | memoryview) -> None:
         os.close(descriptor)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably. Raises: OSError."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     with contextlib.suppress(FileExistsError):  # another writer was quicker
         folder.mkdir()
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk. Raises: OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 
@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from runfold.schemas.codec.arrow import states_to_table
 from runfold.schemas.lake import Flush, FlushCounts, ResumePoint
-from runfold.schemas.offsets import LogPartition, OffsetRange, Tiling, tile
+from runfold.schemas.offsets import LogPartition, OffsetRange
 from runfold.schemas.run_state import RunState
-from runfold.sinks.durable_files import lake_errors, remove_abandoned, write_file
-from runfold.sinks.file_labels import check_labels, labels
+from runfold.sinks.durable_files import lake_errors, listing_again, write_file
+from runfold.sinks.file_labels import labels
 from runfold.sinks.lake_files import (
     HOUR_US,
     Kind,
@@ -24,10 +24,11 @@ from runfold.sinks.lake_files import (
     file_name,
     hour_folder,
     list_files,
-    list_folders,
     topic_folder,
 )
-from runfold.sinks.newest_states import newest_states
+from runfold.sinks.resuming import resume_point
+from runfold.sinks.stored_events import events_in
+from runfold.sinks.stored_states import newest_states
 from runfold.sinks.views import prepare_lake
 
 _ZSTD_LEVEL = 1
@@ -44,61 +45,61 @@ class LocalLake:
 
     def write(self, flush: Flush) -> None:
         """Make `flush` durable: events first, then states. See `LakeStore.write`."""
-        folder = topic_folder(self.root, flush.log.topic_id)
-        pieces = list(_by_hour(flush))
-        for (hour, offsets, rows), counts in zip(
-            pieces, _counts_by_piece(flush, pieces), strict=True
-        ):
+        if flush.events is not None:
+            self._write_events(flush, flush.events)
+        said = labels(Kind.STATES, flush.log, flush.range, flush.counts)
+        folder = topic_folder(self.root, flush.log.topic_id) / Kind.STATES
+        name = file_name(flush.log.partition, flush.range)
+        write_file(folder / name, _states_file(flush.states, said))
+
+    def _write_events(self, flush: Flush, events: pl.DataFrame) -> None:
+        folder = topic_folder(self.root, flush.log.topic_id) / Kind.EVENTS
+        pieces = list(_by_hour(flush, events))
+        for piece, counts in zip(pieces, _counts_by_piece(flush, pieces), strict=True):
+            hour, offsets, rows = piece
             name = file_name(flush.log.partition, offsets)
             content = _events_file(rows, labels(Kind.EVENTS, flush.log, offsets, counts))
-            write_file(folder / Kind.EVENTS / hour / name, content)
-        name = file_name(flush.log.partition, flush.range)
-        said = labels(Kind.STATES, flush.log, flush.range, flush.counts)
-        write_file(folder / Kind.STATES / name, _states_file(flush.states, said))
+            write_file(folder / hour / name, content)
 
     def resume(self, log: LogPartition) -> ResumePoint:
         """Return where `log` is to be continued. See `LakeStore.resume`."""
+        return resume_point(self.root, log)
+
+    def states_of(self, log: LogPartition, runs: Mapping[str, int]) -> list[RunState]:
+        """Return the newest states of `runs`. See `LakeStore.states_of`."""
+
+        def look_up() -> list[RunState]:
+            return newest_states(self.root, self._files(log, Kind.STATES), runs)
+
+        return listing_again(look_up)
+
+    def events_of(self, log: LogPartition, offsets: OffsetRange) -> Iterator[pl.DataFrame]:
+        """Yield the events of `offsets`. See `LakeStore.events_of`."""
+        return events_in(self.root, self._files(log, Kind.EVENTS), offsets)
+
+    def _files(self, log: LogPartition, kind: Kind) -> list[LakeFile]:
         with lake_errors(self.root, "list"):
-            for folder in list_folders(self.root, log):
-                remove_abandoned(folder)
-            events = list_files(self.root, log, Kind.EVENTS)
-            states = list_files(self.root, log, Kind.STATES)
-        if not events:
-            return ResumePoint(None, None, iter(()))
-        first = min(each.range.first for each in events)
-        covered = _verified(tile(events)).contiguous_from(first)
-        usable = tile(each for each in states if each.range.last < covered)
-        beginning = min([first, *(each.range.first for each in usable.tiles)])
-        end = usable.contiguous_from(beginning)
-        chosen = tuple(each for each in usable.tiles if each.range.last < end)
-        _verified(Tiling(chosen, ()))
-        return ResumePoint(min(first, end), end, newest_states([each.source for each in chosen]))
-
-
-def _verified(tiling: Tiling[LakeFile]) -> Tiling[LakeFile]:
-    for each in tiling.tiles:
-        check_labels(each.source)
-    return tiling
+            return list_files(self.root, log, kind)
 
 
 _Piece = tuple[str, OffsetRange, pl.DataFrame]
 
 
-def _by_hour(flush: Flush) -> Iterator[_Piece]:
+def _by_hour(flush: Flush, events: pl.DataFrame) -> Iterator[_Piece]:
     """Yield the hour folder, the offsets and the rows of each piece that `flush` is cut into."""
-    if flush.events.is_empty():
-        yield hour_folder(flush.recorded_at_us), flush.range, flush.events
+    if events.is_empty():
+        yield hour_folder(flush.recorded_at_us), flush.range, events
         return
-    hours = flush.events["recorded_at"].to_physical() // HOUR_US
+    hours = events["recorded_at"].to_physical() // HOUR_US
     hours = hours.cum_max()  # a clock that goes back must not make a file of each record
     changed = (hours != hours.shift(1)).fill_null(False).arg_true().to_list()
     starts = [0, *changed]
-    offsets = flush.events["offset"]
+    offsets = events["offset"]
     firsts = [flush.range.first, *(offsets[start] for start in changed)]
-    ends = [*changed, flush.events.height]
+    ends = [*changed, events.height]
     lasts = [*(first - 1 for first in firsts[1:]), flush.range.last]
     for start, end, first, last in zip(starts, ends, firsts, lasts, strict=True):
-        rows = flush.events.slice(start, end - start)
+        rows = events.slice(start, end - start)
         yield hour_folder(hours[start] * HOUR_US), OffsetRange(first, last), rows
 
 

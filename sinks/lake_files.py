@@ -26,6 +26,8 @@ HOUR_US = 3_600_000_000
 _LAST_HOUR = int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()) // 3600
 SCHEMA_FOLDER = "_schema"
 """Beside the topic ids: files of no rows, which give the views their columns."""
+SET_ASIDE_FOLDER = "set-aside"
+"""Beside `events` and `states` of a log: damaged files, which nothing reads."""
 
 _FILE_NAME = re.compile(r"^p([0-9]{2,9})-([0-9]{12,18})-([0-9]{12,18})\.parquet$", re.ASCII)
 _DATE_FOLDER = re.compile(r"^date=[0-9]{4}-[0-9]{2}-[0-9]{2}$", re.ASCII)
@@ -90,14 +92,18 @@ def hour_folder(recorded_at_us: int) -> str:
     return f"date={hour:%Y-%m-%d}/hour={hour:%H}"
 
 
-def list_files(root: Path, log: LogPartition, kind: Kind) -> list[LakeFile]:
-    """Return the files of one kind of `log`, in no order.
+def list_files(
+    root: Path, log: LogPartition, kind: Kind, *, set_aside: bool = False
+) -> list[LakeFile]:
+    """Return the files of one kind of `log`, in no order; or those of them that were set aside.
 
     A Parquet file whose name is no range is left out with a warning. Raises: OSError.
     """
     found: list[LakeFile] = []
     prefix = partition_prefix(log.partition)
-    for folder, names in _folders(topic_folder(root, log.topic_id) / kind, kind):
+    folder = topic_folder(root, log.topic_id)
+    top = folder / SET_ASIDE_FOLDER if set_aside else folder
+    for folder, names in _folders(top / kind, kind):
         for name in names:
             parsed = parse_file_name(name)
             if parsed is None:

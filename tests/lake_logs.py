@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import polars as pl
 from hypothesis import strategies as st
 
 from runfold.processors.run_table import RunTable
 from runfold.schemas.codec.arrow import states_to_table
+from runfold.schemas.codec.columns import decode_event_batch
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.registry import latest
-from runfold.schemas.lake import Flush, LakeStore
+from runfold.schemas.lake import Flush, LakeStore, ResumePoint
 from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
 from runfold.schemas.run_state import RunState
@@ -85,12 +87,15 @@ class Worker:
         self._lake = lake
         point = lake.resume(log.place)
         first = log.start if point.next_offset is None else point.next_offset
-        self.table = RunTable(log.place, first, point.states)
+        self.table = RunTable(log.place, first, point.runs)
+        self.table.most_runs = 2  # so that states leave it, and are brought back
 
     def take(self, records: int) -> Flush | None:
         """Fold so many records more; return what is to be written."""
         batch = self._log.batch(self.table.next_offset, records)
         if batch is not None:
+            past = self.table.past_runs(decode_event_batch(batch).frame)
+            self.table.bring_back(self._lake.states_of(self._log.place, past))
             self.table.take(batch)
         return self.table.pending()
 
@@ -101,6 +106,21 @@ class Worker:
             self._lake.write(flush)
             self.table.flushed(flush)
         return flush
+
+
+def stored_states(
+    lake: LakeStore, place: LogPartition, point: ResumePoint, true: list[RunState]
+) -> list[RunState]:
+    """Return the states that `lake` holds at `point` of the runs of `true`, which are all."""
+    known = point.runs.find([state.run_id for state in true])
+    assert len(known) == len(point.runs)
+    return lake.states_of(place, known)
+
+
+def rows_of(flush: Flush) -> pl.DataFrame:
+    """Return the rows that are to be written to events files."""
+    assert flush.events is not None
+    return flush.events
 
 
 def as_written(states: list[RunState]) -> list[str]:
@@ -118,4 +138,6 @@ def true_states(table: RunTable) -> list[RunState]:
 def true_rows(table: RunTable) -> dict[int, dict[str, Any]]:
     """Return by offset the rows that the lake is to hold of a table that has not been flushed."""
     flush = table.pending()
-    return {} if flush is None else {row["offset"]: row for row in flush.events.to_dicts()}
+    if flush is None or flush.events is None:
+        return {}
+    return {row["offset"]: row for row in flush.events.to_dicts()}

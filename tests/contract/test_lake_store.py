@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ from tests.lake_logs import (
     Worker,
     as_written,
     logs,
+    rows_of,
+    stored_states,
     true_rows,
     true_states,
 )
@@ -120,11 +124,13 @@ def test_whatever_workers_write_and_wherever_they_die_the_lake_gives_what_one_cl
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         durable = play(make(Path(folder)), log, steps)
-        point = make(Path(folder)).resume(log.place)
+        lake = make(Path(folder))
+        point = lake.resume(log.place)
         reached = log.start if point.next_offset is None else point.next_offset
         assert reached >= durable
         states = true_states(log.folded_to(reached))
-        assert as_written(list(point.states)) == as_written(states)
+        found = stored_states(lake, log.place, point, states)
+        assert as_written(found) == as_written(states)
         with open_lake(Path(folder)) as queries:
             rows = queries.rows('select * from lake_rows order by "offset"')
             runs = queries.rows("select run_id, events, last_offset from runs")
@@ -154,7 +160,7 @@ def plain(row: dict[str, Any]) -> dict[str, str]:
 
 def test_an_empty_lake_says_that_it_holds_nothing(lake: LakeStore) -> None:
     point = lake.resume(PLACE)
-    assert (point.first_offset, point.next_offset, list(point.states)) == (None, None, [])
+    assert (point.first_offset, point.next_offset, len(point.runs)) == (None, None, 0)
 
 
 def test_partitions_and_topics_are_apart(lake: LakeStore) -> None:
@@ -168,7 +174,7 @@ def test_a_range_that_left_no_event_counts_as_covered(lake: LakeStore, tmp_path:
     lake.write(flush(0, 4))
     lake.write(flush(5, 9, rows=0))
     assert lake.resume(PLACE).next_offset == 10
-    assert [state.last_offset for state in lake.resume(PLACE).states] == [4]
+    assert lake.resume(PLACE).runs.find(["run-1"]) == {"run-1": 4}
     assert len(event_rows(tmp_path)) == 5
 
 
@@ -176,7 +182,7 @@ def test_files_are_cut_at_the_hour_that_the_log_took_their_records(
     lake: LakeStore, tmp_path: Path
 ) -> None:
     one, other = flush(10, 11), flush(13, 14, at_ms=FIRST_MS + HOUR_MS)
-    both = pl.concat([one.events, other.events])
+    both = pl.concat([rows_of(one), rows_of(other)])
     lake.write(
         Flush(PLACE, OffsetRange(8, 19), both, one.states, FlushCounts(4, 4, 0, 0), 0),
     )
@@ -193,7 +199,7 @@ def test_files_are_cut_at_the_hour_that_the_log_took_their_records(
 def test_a_log_whose_clock_goes_back_is_not_cut_into_a_file_for_each_record(
     lake: LakeStore, tmp_path: Path
 ) -> None:
-    pieces = [flush(i, i, at_ms=FIRST_MS + HOUR_MS * (i % 2)).events for i in range(20)]
+    pieces = [rows_of(flush(i, i, at_ms=FIRST_MS + HOUR_MS * (i % 2))) for i in range(20)]
     counts = FlushCounts(20, 20, 0, 0)
     lake.write(Flush(PLACE, OffsetRange(0, 19), pl.concat(pieces), [], counts, 0))
     assert len(files(tmp_path, "events")) == 2
@@ -235,7 +241,7 @@ def test_where_old_events_are_gone_the_states_still_tell(lake: LakeStore, tmp_pa
     files(tmp_path, "events")[0].unlink()
     point = lake.resume(PLACE)
     assert point.next_offset == 13
-    assert [state.last_offset for state in point.states] == [4]
+    assert point.runs.find(["run-1"]) == {"run-1": 4}
 
 
 def test_a_hole_in_the_states_before_the_oldest_events_is_no_place_to_jump_over(
@@ -353,12 +359,19 @@ def damaged(lake: LakeStore, tmp_path: Path, request: pytest.FixtureRequest) -> 
     indirect=True,
     ids=lambda pair: f"{pair[0]} {pair[1].__name__}",
 )
-def test_resume_names_a_damaged_file_and_halts(
-    make_lake: MakeLake, damaged: tuple[Path, str]
+def test_a_damaged_file_is_set_aside_and_the_lake_is_resumed_before_it(
+    make_lake: MakeLake, damaged: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, name = damaged
-    with pytest.raises(LakeCorrupt, match=name):
-        list(make_lake(root).resume(PLACE).states)
+    lake = make_lake(root)
+    assert lake.resume(PLACE).next_offset == 5
+    assert lake.resume(PLACE).runs.find(["run-1"]) == {"run-1": 4}
+    assert re.search(f"lake.file_set_aside.*{name}", capsys.readouterr().out)
+    [aside] = (root / PLACE.topic_id / "set-aside").rglob("*.parquet")
+    assert re.search(name, str(aside))
+    for first in (5, 10):
+        lake.write(flush(first, first + 4))
+    assert lake.resume(PLACE).next_offset == 15
 
 
 @pytest.mark.parametrize("kind", ["events", "states"])
@@ -368,18 +381,66 @@ def test_a_file_under_the_name_of_another_range_is_found_out(
     lake.write(flush(0, 4))
     lake.write(flush(5, 9))
     of_another_range(files(tmp_path, kind)[1])
-    with pytest.raises(LakeCorrupt, match=r"p03-0+5-0+8\.parquet"):
-        list(lake.resume(PLACE).states)
+    assert lake.resume(PLACE).next_offset == 5
+    assert list((tmp_path / PLACE.topic_id / "set-aside").rglob("p03-*5-*8.parquet"))
 
 
-def test_a_file_whose_pages_are_damaged_is_named(lake: LakeStore, tmp_path: Path) -> None:
+def test_a_states_file_whose_pages_are_damaged_is_set_aside(
+    lake: LakeStore, tmp_path: Path
+) -> None:
     lake.write(flush(0, 4))
-    path = files(tmp_path, "states")[0]
+    damage_pages(files(tmp_path, "states")[0])
+    with pytest.raises(LakeCorrupt, match=r"p03-0+-0+4\.parquet has been set aside"):
+        lake.states_of(PLACE, {"run-1": 4})
+    point = lake.resume(PLACE)
+    assert (point.next_offset, point.events_end, len(point.runs)) == (0, 5, 0)
+
+
+def test_an_events_file_whose_pages_are_damaged_is_set_aside(
+    lake: LakeStore, tmp_path: Path
+) -> None:
+    lake.write(flush(0, 4))
+    damage_pages(files(tmp_path, "events")[0])
+    with pytest.raises(LakeCorrupt, match=r"p03-0+-0+4\.parquet has been set aside"):
+        list(lake.events_of(PLACE, OffsetRange(0, 4)))
+    assert lake.resume(PLACE).next_offset is None
+
+
+def damage_pages(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:600] = b"\xff" * 596
     path.write_bytes(content)
-    with pytest.raises(LakeCorrupt, match=path.name):
-        list(lake.resume(PLACE).states)
+
+
+def test_the_events_of_a_range_come_once_and_in_order_whatever_files_hold_them(
+    lake: LakeStore,
+) -> None:
+    for first, last in ((0, 4), (3, 9), (10, 12), (20, 22)):
+        lake.write(flush(first, last))
+    portions = list(lake.events_of(PLACE, OffsetRange(2, 20)))
+    offsets = [offset for portion in portions for offset in portion["offset"]]
+    assert offsets == [*range(2, 13), 20]
+    assert portions[0].columns == lake_event_schema().names
+
+
+def test_states_are_written_alone_where_the_lake_has_the_events(
+    lake: LakeStore, tmp_path: Path
+) -> None:
+    whole = flush(0, 4)
+    lake.write(whole)
+    files(tmp_path, "states")[0].unlink()
+    assert lake.resume(PLACE).next_offset == 0
+    lake.write(replace(whole, events=None))
+    assert lake.resume(PLACE).next_offset == 5
+    assert len(files(tmp_path, "events")) == 1
+
+
+def test_a_state_is_found_where_the_hint_is_wrong(lake: LakeStore) -> None:
+    lake.write(flush(0, 4))
+    lake.write(flush(5, 9, rows=0))
+    for hint in (0, 4, 7, 99):
+        [state] = lake.states_of(PLACE, {"run-1": hint, "no-run": 3})
+        assert (state.run_id, state.last_offset) == ("run-1", 4)
 
 
 @pytest.mark.parametrize("damage", [truncate, empty])

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
+import polars as pl
 import pytest
 
 from runfold.processors.partitions import FlushPolicy, Partitions
-from runfold.processors.run_table import DeadLetter
+from runfold.processors.run_table import DeadLetter, RunTable
 from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable, LogGone
 from runfold.schemas.lake import Flush, ResumePoint
-from runfold.schemas.offsets import LogPartition
+from runfold.schemas.offsets import LogPartition, OffsetRange
+from runfold.schemas.past_runs import PastRuns
 from runfold.schemas.record_batch import RecordBatch
 from runfold.schemas.run_state import RunState
-from tests.unit.test_run_table import batch, logged
+from tests.lake_logs import rows_of
+from tests.unit.test_run_table import batch, flush_of, logged
 
 QUICK = FlushPolicy(first_pause=timedelta(milliseconds=1), longest_pause=timedelta(milliseconds=2))
 
@@ -27,6 +30,9 @@ class MemoryLake:
         self.flushes: list[Flush] = []
         self.next_offset = next_offset
         self.full_for = 0
+        self.unreadable_for = 0
+        self.events_end: int | None = None
+        self.stored_events: list[pl.DataFrame] = []
 
     def write(self, flush: Flush) -> None:
         if self.full_for:
@@ -36,10 +42,27 @@ class MemoryLake:
         self.next_offset = flush.range.next_offset
 
     def resume(self, log: LogPartition) -> ResumePoint:
+        past = PastRuns()
+        for state in self._states(log).values():
+            past.add(state.run_id, state.last_offset)
+        return ResumePoint(0, self.next_offset, self.events_end or self.next_offset, past)
+
+    def _states(self, log: LogPartition) -> dict[str, RunState]:
         states: dict[str, RunState] = {}
         for flush in (each for each in self.flushes if each.log == log):
             states |= {state.run_id: state.copy() for state in flush.states}
-        return ResumePoint(0, self.next_offset, iter(states.values()))
+        return states
+
+    def states_of(self, log: LogPartition, runs: Mapping[str, int]) -> list[RunState]:
+        if self.unreadable_for:
+            self.unreadable_for -= 1
+            raise LakeUnavailable("cannot be read")
+        return [state for run_id, state in self._states(log).items() if run_id in runs]
+
+    def events_of(self, log: LogPartition, offsets: OffsetRange) -> Iterator[pl.DataFrame]:
+        assert log == LogPartition("a-topic", 3)
+        for events in self.stored_events:
+            yield events.filter(pl.col("offset").is_between(offsets.first, offsets.last))
 
 
 class Letters:
@@ -169,3 +192,45 @@ async def test_a_table_that_is_kept_through_a_rebalance_goes_on_unless_the_lake_
     lake.next_offset = 7  # another worker was quicker meanwhile
     assert await owner.resume({3}, {3: (0, 90)}) == {3: 7}
     assert owner.durable() == {3: 7}
+
+
+async def test_a_run_that_another_worker_knew_is_brought_back_from_the_lake(
+    make: Callable[..., Made],
+) -> None:
+    owner, lake, _, asked = make()
+    await owner.resume({3}, {3: (0, 90)})
+    await owner.take(owner.prepare(batch(logged(0, 1), 0)), asked)
+    await owner.flush_all()
+    await owner.resume(set(), {})
+    assert await owner.resume({3}, {3: (0, 90)}) == {3: 2}
+    assert (owner.progress().runs_held, owner.progress().runs_past) == (0, 1)
+    lake.unreadable_for = 1
+    await owner.take(owner.prepare(batch(logged(1, 2), 2)), asked)
+    assert (asked.back, owner.positions()) == ([(3, 2)], {3: 2})
+    await owner.take(owner.prepare(batch(logged(1, 2), 2)), asked)
+    await owner.flush_all()
+    [state] = lake.flushes[-1].states
+    assert (state.events, state.first_offset, state.last_offset) == (3, 0, 2)
+
+
+async def test_states_that_the_log_can_no_longer_give_come_from_the_stored_events(
+    make: Callable[..., Made],
+) -> None:
+    owner, lake, _, _ = make(next_offset=0)
+    whole = RunTable(LogPartition("a-topic", 3), 0)
+    whole.take(batch(logged(0, 1, 2), 0))
+    stored = flush_of(whole)
+    lake.stored_events, lake.events_end = [rows_of(stored)], 5
+    assert await owner.resume({3}, {3: (4, 90)}) == {3: 5}
+    [written] = lake.flushes
+    assert (written.events, written.states) == (None, stored.states)
+    assert written.range == OffsetRange(0, 4)
+
+
+async def test_where_neither_log_nor_lake_has_it_the_hole_is_named(
+    make: Callable[..., Made],
+) -> None:
+    owner, lake, _, _ = make(next_offset=0)
+    lake.events_end = 5
+    with pytest.raises(LogGone, match="offsets 5 to 6 are gone"):
+        await owner.resume({3}, {3: (7, 90)})

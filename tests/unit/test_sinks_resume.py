@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runfold.schemas.codec.arrow import lake_event_schema
-from runfold.schemas.errors import LakeCorrupt, LakeUnavailable
+from runfold.schemas.errors import LakeUnavailable
 from runfold.schemas.lake import Flush, FlushCounts
 from runfold.schemas.offsets import LogPartition, OffsetRange
 from runfold.schemas.run_state import RunState
 from runfold.sinks.lake import LocalLake
 from runfold.sinks.lake_files import parse_file_name
+from tests.lake_logs import rows_of
 
 LOG = LogPartition("AAAAAAAAAAAAAAAAAAAAAA", 3)
 HOUR_US = 3_600_000_000
 START_US = 498_679 * HOUR_US - 10_000_000  # ten seconds before an hour
 RUNS = 4
+RUN_IDS = [f"run-{number}" for number in range(RUNS)]
 _RECORDED = pl.Datetime("us", "UTC")
 
 
@@ -73,10 +76,9 @@ def flush_of(offsets: OffsetRange, *, second_us: int = 1_000_000) -> Flush:
 
 def resumed(lake: LocalLake) -> tuple[int | None, dict[str, RunState]]:
     point = lake.resume(LOG)
-    states = list(point.states)
-    by_id = {state.run_id: state for state in states}
-    assert len(by_id) == len(states)
-    return point.next_offset, by_id
+    known = point.runs.find(RUN_IDS)
+    assert len(known) == len(point.runs)
+    return point.next_offset, {state.run_id: state for state in lake.states_of(LOG, known)}
 
 
 def truth_at(end: int) -> dict[str, RunState]:
@@ -154,7 +156,7 @@ def test_where_events_end_before_the_states_do_the_states_go_back_too(tmp_path: 
 
 def test_an_empty_lake_resumes_nowhere(tmp_path: Path) -> None:
     point = LocalLake(tmp_path).resume(LOG)
-    assert (point.first_offset, point.next_offset, list(point.states)) == (None, None, [])
+    assert (point.first_offset, point.next_offset, len(point.runs)) == (None, None, 0)
 
 
 def test_a_partition_is_not_mistaken_for_one_whose_number_begins_alike(tmp_path: Path) -> None:
@@ -246,7 +248,7 @@ def test_a_range_without_a_row_leaves_one_file_in_the_hour_of_its_last_record(
     lake = LocalLake(tmp_path)
     whole = flush_of(OffsetRange(0, 12))
     nothing = Flush(
-        LOG, whole.range, whole.events.clear(), [], FlushCounts(13, 0, 13), whole.recorded_at_us
+        LOG, whole.range, rows_of(whole).clear(), [], FlushCounts(13, 0, 13), whole.recorded_at_us
     )
     lake.write(nothing)
     lake.write(nothing)
@@ -271,40 +273,48 @@ def _damaged(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("kind", ["events", "states"])
 @pytest.mark.parametrize("how", ["empty", "truncated", "half", "noise"])
-def test_a_damaged_file_halts_and_is_named(tmp_path: Path, kind: str, how: str) -> None:
+def test_a_damaged_file_is_set_aside_and_its_range_can_be_written_again(
+    tmp_path: Path, kind: str, how: str
+) -> None:
     lake = LocalLake(tmp_path)
     for first in (0, 5):
         lake.write(flush_of(OffsetRange(first, first + 4)))
     name = next(name for name in files_of(tmp_path) if name.startswith(kind))
     _damaged(tmp_path / LOG.topic_id / name, how)
-    with pytest.raises(LakeCorrupt) as caught:
-        resumed(lake)
-    assert name in str(caught.value)
+    assert resumed(lake)[0] in (None, 0)
+    assert (tmp_path / LOG.topic_id / "set-aside" / name).exists()
+    lake.write(flush_of(OffsetRange(0, 4)))
+    assert resumed(lake) == (10, truth_at(10))
 
 
-def test_damage_inside_a_states_file_halts_and_names_it_among_many(tmp_path: Path) -> None:
+def test_damage_inside_a_states_file_sets_it_aside_among_many(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path)
     for first in (0, 5, 10):
         lake.write(flush_of(OffsetRange(first, first + 4)))
     name = "states/p03-000000000005-000000000009.parquet"
     _damaged(tmp_path / LOG.topic_id / name, "overwritten")
-    with pytest.raises(LakeCorrupt) as caught:
-        resumed(lake)
-    assert name in str(caught.value)
+    assert resumed(lake) == (5, truth_at(5))
+    assert (tmp_path / LOG.topic_id / "set-aside" / name).exists()
 
 
 @pytest.mark.parametrize("kind", ["events", "states"])
-def test_a_file_from_elsewhere_halts_and_is_named(tmp_path: Path, kind: str) -> None:
+def test_a_file_from_elsewhere_is_set_aside_and_named(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     lake = LocalLake(tmp_path)
     lake.write(flush_of(OffsetRange(0, 4)))
     path = next(tmp_path / LOG.topic_id / each for each in files_of(tmp_path) if kind in each)
     path.rename(path.with_name("p03-000000000000-000000000005.parquet"))
-    if kind == "events":
-        lake.write(flush_of(OffsetRange(0, 4)))
-    else:
-        lake.write(flush_of(OffsetRange(5, 5)))
-    with pytest.raises(LakeCorrupt, match=r"p03-000000000000-000000000005.*last_offset is 4"):
-        resumed(lake)
+    lake.write(flush_of(OffsetRange(6, 9)))
+    if kind == "states":
+        lake.write(replace(flush_of(OffsetRange(5, 5)), states=[]))
+        path.with_name("p03-000000000005-000000000005.parquet").unlink()
+    resumed(lake)
+    said = capsys.readouterr().out
+    assert "p03-000000000000-000000000005" in said
+    assert "last_offset is 4" in said
+    lake.write(flush_of(OffsetRange(0, 5)))
+    assert resumed(lake) == (10, truth_at(10))
 
 
 def test_what_a_dead_writer_left_is_removed_after_an_hour_and_never_read(tmp_path: Path) -> None:

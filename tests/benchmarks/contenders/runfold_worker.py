@@ -25,7 +25,7 @@ def _say_when_resumed() -> None:
     ) -> dict[int, int]:
         began = now()
         positions = await resume(self, partitions, bounds)
-        say(resumed=now().at, began=began.at, runs=self.progress().runs_held)
+        say(resumed=now().at, began=began.at, runs=self.progress().runs_past)
         return positions
 
     Partitions.resume = noted  # type: ignore[method-assign]

@@ -1,0 +1,37 @@
+"""Folding what the lake holds as events and not as states."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from runfold.processors.run_table import RunTable
+from runfold.schemas.codec.arrow import lake_event_schema
+from runfold.schemas.lake import LakeStore
+from runfold.schemas.offsets import OffsetRange
+
+_MOST_PENDING_RECORDS = 200_000
+
+
+def catch_up(table: RunTable, lake: LakeStore, events_end: int) -> None:
+    """Fold the events of `lake` into `table` up to `events_end`, exclusive, and flush the states.
+
+    Raises: LakeUnavailable, LakeCorrupt (retry).
+    """
+    if table.next_offset >= events_end:
+        return
+    for events in lake.events_of(table.log, OffsetRange(table.next_offset, events_end - 1)):
+        if events.height:
+            table.bring_back(lake.states_of(table.log, table.past_runs(events)))
+            table.take_stored(events, events["offset"][-1] + 1)
+        if table.pending_records >= _MOST_PENDING_RECORDS:
+            _flush(table, lake)
+    # Behind the last event there may be dead letters and repeated events.
+    table.take_stored(pl.DataFrame(lake_event_schema().empty_table()), events_end)
+    _flush(table, lake)
+
+
+def _flush(table: RunTable, lake: LakeStore) -> None:
+    flush = table.pending()
+    if flush is not None:
+        lake.write(flush)
+        table.flushed(flush)

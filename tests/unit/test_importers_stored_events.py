@@ -13,12 +13,18 @@ import pyarrow.parquet as pq
 from runfold.deploy.stored_events import StoredEvents
 
 
-def store(folder: Path, name: str, rows: list[tuple[str | None, str | None]]) -> None:
+def store(
+    folder: Path,
+    name: str,
+    rows: list[tuple[str | None, str | None]],
+    reason: str | None = None,
+) -> None:
     path = folder / "events" / "date=2026-01-10" / "hour=09" / f"{name}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {
         "event_id": pa.array([each[0] for each in rows], pa.string()),
         "run_id": pa.array([each[1] for each in rows], pa.string()),
+        "dead_letter_reason": pa.array([reason] * len(rows), pa.string()),
     }
     hidden = path.with_name(f".{name}.tmp")
     pq.write_table(pa.table(columns), hidden)
@@ -33,8 +39,9 @@ def test_events_are_found_with_their_runs_in_all_files(tmp_path: Path) -> None:
     store(tmp_path, "p00-000000000000-000000000001", [("a", "r1"), (None, None)])
     store(tmp_path, "p01-000000000000-000000000001", [("b", "r2"), ("c", "r2")])
     store(tmp_path, "p00-000000000000-000000000003", [("a", "r1")])
+    store(tmp_path, "p02-000000000000-000000000000", [("d", "r1")], reason="bad_body")
     stored = StoredEvents(tmp_path)
-    assert stored(["a", "c", "unknown"]) == {"a": "r1", "c": "r2"}
+    assert stored(["a", "c", "d", "unknown"]) == {"a": "r1", "c": "r2"}
     assert stored([]) == {}
 
 

@@ -12,6 +12,7 @@ from runfold.schemas.lake import Flush, FlushCounts
 from runfold.schemas.record_batch import RecordBatch
 from runfold.sinks.file_labels import read_labels
 from runfold.sinks.lake import LocalLake
+from tests.lake_logs import rows_of
 from tests.lakes_of_events import LOG, NOON_US, encoded, event
 
 HOUR_MS = 3_600_000
@@ -48,7 +49,7 @@ def test_each_piece_of_a_flush_says_what_became_of_its_records(
 
 
 def test_a_row_lost_before_it_is_written_is_no_duplicate(flush: Flush, tmp_path: Path) -> None:
-    rows = flush.events.filter(pl.col("offset") != 4)
+    rows = rows_of(flush).filter(pl.col("offset") != 4)
     lossy = Flush(flush.log, flush.range, rows, flush.states, flush.counts, flush.recorded_at_us)
     LocalLake(tmp_path).write(lossy)
     said = counts_in(tmp_path)

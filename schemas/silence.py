@@ -14,8 +14,8 @@ class SilenceRule:
     """How long the log may hear nothing of an open run before readers call it orphaned.
 
     Shape: `with_heartbeats` is for a run that has sent one, and leaves room for two that are late;
-    `without` is for importers and foreign clients, which send none.
+    `without_heartbeats` is for importers and foreign clients, which send none.
     """
 
     with_heartbeats: timedelta = 3 * HEARTBEAT
-    without: timedelta = timedelta(hours=1)
+    without_heartbeats: timedelta = timedelta(hours=1)

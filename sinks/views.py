@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runfold.schemas.codec.arrow import lake_event_schema, lake_state_schema
+from runfold.schemas.silence import SilenceRule
 from runfold.sinks.durable_files import lake_errors, write_file
 from runfold.sinks.lake_files import SCHEMA_FOLDER
 
@@ -19,6 +21,7 @@ VIEWS_FILE = "views.sql"
 
 _EMPTY_EVENTS = f"{SCHEMA_FOLDER}/events/date=1970-01-01/hour=00/empty.parquet"
 _EMPTY_STATES = f"{SCHEMA_FOLDER}/states/empty.parquet"
+_MILLISECOND = timedelta(milliseconds=1)
 _GLOB_CHARACTERS = re.compile(r"([*?\[])")
 _DUCKDB_TYPES = {
     pa.string(): "varchar",
@@ -31,13 +34,19 @@ _DUCKDB_TYPES = {
 }
 
 
-def views_sql(root: Path) -> str:
-    """Return the statements that make the views over the lake in `root`."""
+def views_sql(root: Path, silence: SilenceRule | None = None) -> str:
+    """Return the statements that make the views over the lake in `root`.
+
+    Shape: `silence` says when an open run is orphaned, by default the rule that holds everywhere.
+    """
+    rule = silence or SilenceRule()
     template = files("runfold.sinks").joinpath(VIEWS_FILE).read_text("utf-8")
     return template.format(
         root=_GLOB_CHARACTERS.sub(r"[\1]", str(root.absolute())).replace("'", "''"),
         event_columns=_columns(lake_event_schema()),
         state_columns=_columns(lake_state_schema()),
+        with_heartbeats_ms=rule.with_heartbeats // _MILLISECOND,
+        without_heartbeats_ms=rule.without_heartbeats // _MILLISECOND,
     )
 
 

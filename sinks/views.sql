@@ -58,9 +58,23 @@ select * from newest_of_a_log
 qualify row_number() over (partition by run_id
                            order by last_recorded_at desc, topic_id desc) = 1;
 
+create or replace macro is_open(recorded_status) as recorded_status in ('pending', 'running');
+
+-- A run that is open and was not heard of for too long is orphaned: its process is gone. A run that
+-- has sent heartbeats goes on sending them while it lives; one that never did may think for longer.
+-- As this is said when it is asked for, a late event brings a run back.
+create or replace macro status_after(recorded_status, heartbeats, silent_ms) as
+    case when is_open(recorded_status)
+              and silent_ms > if(heartbeats > 0, {with_heartbeats_ms}, {without_heartbeats_ms})
+         then 'orphaned' else recorded_status end;
+
+create or replace macro silence_ms(recorded_status, last_recorded_at, ts) as
+    case when is_open(recorded_status)
+         then greatest(epoch_ms(ts) - epoch_ms(last_recorded_at), 0) end;
+
 create or replace view runs as
 with recursive sub_runs as materialized (
-    select run_id, parent_run_id, cost_nano_usd
+    select run_id, parent_run_id, cost_nano_usd, is_open(status) as is_open
     from lake_states where parent_run_id is not null and parent_run_id <> run_id
 ),
 ancestry as (
@@ -76,9 +90,14 @@ below as (
     group by ancestry.ancestor
 ),
 children as (
-    select parent_run_id, count(*) as children from sub_runs group by parent_run_id
+    select parent_run_id, count(*) as children, count(*) filter (is_open) as open_children
+    from sub_runs group by parent_run_id
 )
-select states.run_id, states.parent_run_id, states.agent_name, states.project, states.status,
+select states.run_id, states.parent_run_id, states.agent_name, states.project,
+       status_after(states.status, states.heartbeats,
+                    silence_ms(states.status, states.last_recorded_at, now())) as status,
+       states.status as recorded_status,
+       silence_ms(states.status, states.last_recorded_at, now()) as silent_ms,
        coalesce(states.started_at, states.first_seen_at) as started_at, states.ended_at,
        (epoch_us(coalesce(states.ended_at, states.last_seen_at))
         - epoch_us(coalesce(states.started_at, states.first_seen_at))) / 1000.0 as duration_ms,
@@ -90,6 +109,7 @@ select states.run_id, states.parent_run_id, states.agent_name, states.project, s
        states.cost_nano_usd / 1e9 as cost_usd,
        (states.cost_nano_usd + coalesce(below.cost_nano_usd, 0)) / 1e9 as tree_cost_usd,
        coalesce(children.children, 0) as children,
+       coalesce(children.open_children, 0) as open_children,
        states.llm_calls, states.tools_started, states.tools_ended, states.tools_failed,
        states.errors, states.decisions, states.heartbeats, states.unknown_events,
        coalesce(states.error_type, states.last_error_type) as error_type,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +37,11 @@ def event(run_id: str, event_type: str, at: float = 0, **fields: object) -> Even
 def encoded(each: Event) -> bytes:
     """Return an event as the value of its record."""
     return _ENCODE(asdict(each))
+
+
+def now_us(ago_seconds: float = 0) -> int:
+    """Return the present time as the log records it, or one before it."""
+    return round((time.time() - ago_seconds) * SECOND_US)
 
 
 class LakeOfEvents:

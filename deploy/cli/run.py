@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from runfold.deploy.cli.orphans import circumstances, is_orphaned
 from runfold.deploy.cli.tables import (
     coloured_status,
     human_count,
@@ -122,7 +123,7 @@ def _header(shown: dict[str, Any]) -> Table:
         ("run", f"[bold]{plain(shown['run_id'])}[/]"),
         ("agent", plain(" ".join(filter(None, (shown["agent_name"], shown["agent_version"]))))),
         ("part of", plain(shown["parent_run_id"])),
-        ("status", coloured_status(shown["status"])),
+        ("status", _status(shown)),
         ("project", plain(shown["project"])),
         ("where", plain(" · ".join(filter(None, (shown["host"], shown["environment"]))))),
         ("git", plain(" ".join(filter(None, (
@@ -142,6 +143,11 @@ def _header(shown: dict[str, Any]) -> Table:
         if value:
             table.add_row(name, styled(value))
     return table
+
+
+def _status(shown: dict[str, Any]) -> str:
+    status = coloured_status(shown["status"])
+    return f"{status}: {circumstances(shown)}" if is_orphaned(shown) else status
 
 
 def _tokens(shown: dict[str, Any]) -> str:
@@ -210,7 +216,6 @@ def _tree(shown: dict[str, Any], below: list[dict[str, Any]]) -> Tree:
     places = {shown["run_id"]: tree}
     waiting = list(below)
     while waiting:
-        rest = [each for each in waiting if each["parent_run_id"] not in places]
         for each in waiting:
             if each["parent_run_id"] in places:
                 line = " ".join(
@@ -221,6 +226,7 @@ def _tree(shown: dict[str, Any], below: list[dict[str, Any]]) -> Tree:
                     ))
                 )  # fmt: skip
                 places[each["run_id"]] = places[each["parent_run_id"]].add(styled(line))
+        rest = [each for each in waiting if each["run_id"] not in places]
         if len(rest) == len(waiting):
             break
         waiting = rest

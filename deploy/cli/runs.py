@@ -10,6 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from runfold.deploy.cli.orphans import orphans_table
 from runfold.deploy.cli.tables import (
     coloured_status,
     human_ago,
@@ -30,14 +31,15 @@ _SPAN_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "
 _COLUMNS = (
     "run_id, parent_run_id, agent_name, project, status, started_at, ended_at, duration_ms, "
     "events, tools_ended, tools_failed, errors, total_tokens, cost_usd, tree_cost_usd, children, "
-    "missing_events, error_type, error_message"
+    "missing_events, error_type, error_message, silent_ms, last_tool, last_tool_open, open_children"
 )
 
 
 def runs(
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="Only of this agent.")] = None,
     status: Annotated[
-        str | None, typer.Option("--status", "-s", help="Only running, success, failure, …")
+        str | None,
+        typer.Option("--status", "-s", help="Only running, success, failure, orphaned, …"),
     ] = None,
     project: Annotated[str | None, typer.Option("--project", "-p", help="Only of it.")] = None,
     since: Annotated[
@@ -52,12 +54,18 @@ def runs(
     lake: Lake = None,
     data_dir: DataDir = None,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first.
+
+    A run is orphaned when its process went silent without ending it: for 90 s where it had sent
+    heartbeats, for an hour where it never did. --status orphaned shows what each died in, had
+    spent and left open.
+    """
     from runfold.sinks.query import open_lake
 
+    wanted_status = None if status is None else _status(status)
     filters: dict[str, Any] = {
         "agent_name = ?": agent,
-        "status = ?": None if status is None else _status(status),
+        "status = ?": wanted_status,
         "project = ?": project,
         "started_at >= ?": None if since is None else moment(since, datetime.now(UTC)),
         "parent_run_id = ?": parent,
@@ -80,7 +88,11 @@ def runs(
         OUT.print("no runs" + (" match" if wanted or top else " yet"))
         OUT.print("[dim]`runfold import claude-code` or `runfold demo` brings some[/]")
         return
-    OUT.print(_table(found, datetime.now(UTC), width=OUT.width))
+    now = datetime.now(UTC)
+    if wanted_status == RunStatus.ORPHANED:
+        OUT.print(orphans_table(found, now, with_agent=OUT.width >= _NARROW))
+    else:
+        OUT.print(_table(found, now, width=OUT.width))
     OUT.print(f"[dim]{len(found):,} of {total[0]:,} runs; `runfold run ID` shows one[/]")
 
 

@@ -61,7 +61,7 @@ class Home:
         return status
 
     def runs_by_status(self) -> dict[str, int]:
-        sql = "select status, count(*) as runs from runs group by 1"
+        sql = "select recorded_status as status, count(*) as runs from runs group by 1"
         return {
             row["status"]: row["runs"]
             for row in json.loads(self.type("query", sql, "--format", "json"))

@@ -22,7 +22,7 @@ from runfold.deploy.cli.runs import moment
 from runfold.deploy.cli.terminal import OUT
 from runfold.schemas.errors import ConfigurationError
 from runfold.sinks.lake import LocalLake
-from tests.lakes_of_events import NOON_US, LakeOfEvents, event
+from tests.lakes_of_events import NOON_US, LakeOfEvents, event, now_us
 
 Runfold = Callable[..., "Answer"]
 MINTED = "rf00000000000000000001.1"
@@ -81,6 +81,7 @@ def fleet(lake: LakeOfEvents) -> LakeOfEvents:
         event("old", "run.started", -3600, agent_name="cron", event_id=f"{MINTED}-1"),
         event("old", "run.ended", -3590, status="failure", error_type="Boom [x]",
               error_message="it :bug: broke", event_id=f"{MINTED}-4"),
+        recorded_at_us=now_us(),
     )  # fmt: skip
 
 
@@ -446,6 +447,7 @@ def test_a_run_is_shown_with_its_timeline_and_its_sub_runs(runfold: Runfold) -> 
     tree = out[out.index("sub-runs of") :]
     assert re.search(r"── run-a-1 reader running", tree)
     assert re.search(r"^ +└── run-a-1-x deep success", tree, re.MULTILINE)
+    assert tree.count("run-a-1-x") == 1
 
 
 @pytest.mark.usefixtures("fleet")

@@ -17,7 +17,7 @@ from runfold.schemas.offsets import LogPartition
 from runfold.sinks.lake import LocalLake
 from runfold.sinks.query import open_lake
 from runfold.sinks.views import VIEW_NAMES
-from tests.lakes_of_events import NOON_US, SECOND_US, LakeOfEvents, event
+from tests.lakes_of_events import NOON_US, SECOND_US, LakeOfEvents, event, now_us
 
 MINTED = "rf00000000000000000001"
 
@@ -65,9 +65,9 @@ def test_columns_have_the_types_of_the_files(lake: LakeOfEvents) -> None:
 
 
 def test_a_run_is_shown_as_its_newest_state(lake: LakeOfEvents) -> None:
-    lake.put(event("r", "run.started", agent_name="a"))
-    lake.put(event("other", "run.started"))
-    lake.put(event("r", "run.ended", 3, status="success"))
+    lake.put(event("r", "run.started", agent_name="a"), recorded_at_us=now_us())
+    lake.put(event("other", "run.started"), recorded_at_us=now_us())
+    lake.put(event("r", "run.ended", 3, status="success"), recorded_at_us=now_us())
     assert ask(lake, "select run_id, status, events, duration_ms from runs order by 1") == [
         ("other", "running", 1, 0.0),
         ("r", "success", 2, 3000.0),
@@ -276,6 +276,7 @@ def test_plain_duckdb_reads_the_views_from_their_file(lake: LakeOfEvents) -> Non
     lake.put(
         event("top", "run.started"),
         event("below", "run.ended", 2, parent_run_id="top", cost_usd=1.5, status="failure"),
+        recorded_at_us=now_us(),
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", _PLAIN_DUCKDB, str(lake.root / "views.sql")],

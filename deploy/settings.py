@@ -45,6 +45,17 @@ class Settings(BaseSettings):
     flush_interval_seconds: float = Field(
         default=2.0, gt=0, description="Seconds between two writes of a worker to the lake."
     )
+    stall_window_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds that a partition with records to go may stand before its worker is "
+        "not ready; three flush intervals where that is longer.",
+    )
+    worker_listen: str | None = Field(
+        default=None,
+        description="HOST:PORT where a worker serves /healthz, /readyz and /metrics; port 0 is a "
+        "free one; default nowhere, and under `runfold up` a free one of this machine.",
+    )
 
     @property
     def home(self) -> Path:

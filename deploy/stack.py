@@ -17,6 +17,7 @@ from runfold.deploy.embedded import KafkaServer, prepare_runtime
 from runfold.deploy.embedded.child import GuardedChild
 from runfold.deploy.embedded.data_dir import DataDir
 from runfold.deploy.embedded.locks import FileLock, LockHeld
+from runfold.deploy.embedded.ports import LOOPBACK
 from runfold.deploy.settings import Settings
 from runfold.deploy.worker_status import read_status
 from runfold.producers.client_settings import STACK_FILE
@@ -31,6 +32,7 @@ StepDone = Callable[[str], None]
 _WORKER_READY_WITHIN = timedelta(seconds=60)
 _WORKER_GRACE = timedelta(seconds=20)
 _WATCH_SECONDS = 0.25
+_ANY_FREE_PORT = f"{LOOPBACK}:0"
 _KILLED = 128
 """An exit code of this and more means ended by a signal."""
 _LOG_KEPT_BYTES = 10 * 1024 * 1024
@@ -177,6 +179,7 @@ class Stack:
             "--lake", str(self._settings.lake_dir),
             "--group", self._settings.group,
             "--flush-interval", str(self._settings.flush_interval_seconds),
+            "--listen", self._settings.worker_listen or _ANY_FREE_PORT,
             "--data-dir", str(places.home),
             "--status-file", str(places.worker_status),
         ]  # fmt: skip

@@ -1,21 +1,30 @@
-"""What a worker says of itself, in a file that `up` and `status` read."""
+"""What a worker says of itself: in a file that `up` and `status` read, and when it is asked."""
 
 from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runfold.processors.partitions import Progress
 
+_ANSWER_SECONDS = 3.0
+
 
 class StatusFile:
-    """Writes a worker's progress to one file, replaced as a whole."""
+    """Writes a worker's progress to one file, replaced as a whole.
 
-    def __init__(self, path: Path) -> None:
+    Shape: `listen` is the address that the worker serves HTTP at, None where it serves none.
+    """
+
+    def __init__(self, path: Path, listen: str | None = None) -> None:
         self._path = path
+        self._listen = listen
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, progress: Progress) -> None:
@@ -23,6 +32,7 @@ class StatusFile:
         text = json.dumps(
             {
                 "pid": os.getpid(),
+                "listen": self._listen,
                 "next_offsets": progress.next_offsets,
                 "durable_offsets": progress.durable_offsets,
                 "runs_held": progress.runs_held,
@@ -45,3 +55,30 @@ def read_status(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return status if isinstance(status, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReadiness:
+    """What the running worker answers.
+
+    Shape: `reasons` has a sentence for each reason why it is not ready; none where it is.
+    """
+
+    reasons: tuple[str, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is ready."""
+        return not self.reasons
+
+
+def ask_readiness(listen: str) -> WorkerReadiness:
+    """Ask the worker that serves HTTP at `listen` whether it is ready."""
+    try:
+        with closing(HTTPConnection(listen, timeout=_ANSWER_SECONDS)) as connection:
+            connection.request("GET", "/readyz")
+            said = json.load(connection.getresponse())
+        reasons = tuple(f"{each['reason']}: {each['message']}" for each in said["reasons"])
+    except (OSError, HTTPException, ValueError, LookupError) as error:
+        reasons = (f"no answer from {listen}: {error or type(error).__name__}",)
+    return WorkerReadiness(reasons)

@@ -18,6 +18,7 @@ import structlog
 
 from runfold.processors.catching_up import catch_up
 from runfold.processors.errors import lake_ahead, log_gone
+from runfold.processors.observer import Observer
 from runfold.processors.run_table import DeadLetter, RunTable
 from runfold.schemas.codec.columns import DecodedBatch, decode_event_batch
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
@@ -96,6 +97,7 @@ class Partitions:
         policy: FlushPolicy,
         framing: Framing = EVENT_FRAMING,
         on_progress: OnProgress | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._topic = topic
         self._topic_id = topic_id
@@ -104,6 +106,7 @@ class Partitions:
         self._policy = policy
         self._framing = framing
         self._on_progress = on_progress
+        self._observer = observer or Observer()
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._tables: dict[int, RunTable] = {}
         self._locks: dict[int, asyncio.Lock] = {}
@@ -189,6 +192,7 @@ class Partitions:
             decoded = await prepared.decoding
         except RegistryUnavailable as error:
             log.warning("folding waits", partition=partition, error=str(error))
+            self._observer.held_up(partition, error)
             await asyncio.sleep(self._policy.longest_pause.total_seconds())
             decoded = None
         async with self._lock(partition):
@@ -197,6 +201,7 @@ class Partitions:
                 return
             if decoded is None or batch.position > table.next_offset:
                 log.info("reading again", partition=partition, needed=table.next_offset)
+                self._observer.reads_again(partition)
                 await seek_back(partition, table.next_offset)
                 return
             try:
@@ -250,15 +255,18 @@ class Partitions:
                     await asyncio.to_thread(self._lake.write, flush)
             except (BrokerUnavailable, LakeUnavailable) as error:
                 log.warning("flush waits", partition=partition, code=error.code, error=str(error))
+                self._observer.held_up(partition, error)
                 return False
             table.flushed(flush)
             self._counts += flush.counts
+        seconds = time.monotonic() - started
+        self._observer.flushed(flush, seconds)
         log.debug(
             "flushed",
             partition=partition,
             range=str(flush.range),
             records=flush.counts.records,
-            seconds=round(time.monotonic() - started, 3),
+            seconds=round(seconds, 3),
         )
         return True
 

@@ -21,11 +21,13 @@ from faust.types import TP, ConsumerMessage, Message
 
 from runfold.processors.errors import log_gone
 from runfold.processors.unpacking import fetched_records
+from runfold.schemas.errors import BrokerUnavailable
 from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
 
 POLL_SECONDS = 0.5
 _LAST_FLUSH_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
 
 
 class PartitionOwner(Protocol):
@@ -117,6 +119,16 @@ class RecordBatchThread(driver.AIOKafkaConsumerThread):
         ends = await self.call_thread(consumer.end_offsets, places)
         return {tp.partition: (starts[tp], ends[tp]) for tp in places}
 
+    async def log_ends(self, partitions: set[TP]) -> dict[int, int]:
+        """Return where the log of each partition ends. Raises: KafkaError, TimeoutError."""
+        # Not by `call_thread`: a commit that hangs would hold up the question.
+        consumer = self._ensure_consumer()
+        places = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
+        asked = asyncio.run_coroutine_threadsafe(consumer.end_offsets(places), self.thread_loop)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            ends = await asyncio.wrap_future(asked)
+        return {place.partition: end for place, end in ends.items()}
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
@@ -178,6 +190,20 @@ class RecordBatchConsumer(driver.Consumer):
     async def seek_back(self, tp: TP, offset: int) -> None:
         """Read a partition from `offset` on again."""
         await self._thread.seek_to({tp: offset})
+
+    async def log_ends(self) -> dict[int, int]:
+        """Ask Kafka where the log of each assigned partition ends.
+
+        Raises: BrokerUnavailable (retry) where it does not answer within `_ANSWER_SECONDS`.
+        """
+        # Without a partition of its own a worker asks all the same, to see that Kafka answers.
+        partitions = {TP(*tp) for tp in self.assignment()} or {TP(self._subscription.topic, 0)}
+        try:
+            return await self._thread.log_ends(partitions)
+        except (KafkaError, TimeoutError) as error:
+            raise BrokerUnavailable(
+                f"Kafka did not say in {_ANSWER_SECONDS:.0f} s where the log ends: {error!r}"
+            ) from error
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:

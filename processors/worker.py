@@ -15,6 +15,7 @@ from faust.types import TP
 from faust.types.transports import TransportT
 
 from runfold.processors.dead_letters import DeadLetterSender
+from runfold.processors.monitor import LOOK_SECONDS, Seen, WorkerMonitor, stall_window
 from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions, PreparedBatch
 from runfold.processors.topic_id import topic_id
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
@@ -60,8 +61,13 @@ class WorkerApp(faust.App):
         return RecordBatchTransport(self.conf.broker_consumer, self)
 
 
-def build_app(settings: WorkerSettings, owner: Partitions, log_id: str) -> WorkerApp:
-    """Return the Faust app of one worker: one agent over the events, one timer that flushes."""
+def build_app(
+    settings: WorkerSettings, owner: Partitions, log_id: str, monitor: WorkerMonitor
+) -> WorkerApp:
+    """Return the Faust app of one worker.
+
+    Shape: one agent over the events, one timer that flushes, one task that looks how they get on.
+    """
     app = WorkerApp(
         settings.group,
         broker=f"kafka://{settings.bootstrap}",
@@ -103,20 +109,44 @@ def build_app(settings: WorkerSettings, owner: Partitions, log_id: str) -> Worke
         await owner.flush_all()
         await app.consumer.commit()
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch() -> None:
+        while not app.should_stop:
+            monitor.look(await _seen(app, owner))
+            await app.sleep(LOOK_SECONDS)
+
     return app
 
 
+async def _seen(app: WorkerApp, owner: Partitions) -> Seen:
+    consumer: RecordBatchConsumer = app.consumer  # type: ignore[assignment]
+    log_ends: dict[int, int] = {}
+    unreachable = None
+    try:
+        log_ends = await consumer.log_ends()
+    except BrokerUnavailable as error:
+        unreachable = error
+    assigned = {tp.partition for tp in consumer.assignment()}
+    return Seen(log_ends, unreachable, assigned, owner.progress(), app.rebalancing_count)
+
+
 def run_worker(
-    settings: WorkerSettings, lake: LakeStore, *, on_progress: OnProgress | None = None
+    settings: WorkerSettings,
+    lake: LakeStore,
+    *,
+    monitor: WorkerMonitor | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Run one worker until SIGTERM or SIGINT; what was folded is flushed before it ends.
 
+    Shape: `monitor` is told how the worker gets on, for others to read; stalls are logged anyway.
     Raises: BrokerUnavailable (retry), ConfigurationError, LogGone, LakeCorrupt (halt).
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     log_id = loop.run_until_complete(topic_id(settings.bootstrap, settings.topic))
     sender = DeadLetterSender(settings.bootstrap, settings.topic)
+    monitor = monitor or WorkerMonitor(stall_window(settings.flush.interval))
     owner = Partitions(
         settings.topic,
         log_id,
@@ -125,8 +155,9 @@ def run_worker(
         policy=settings.flush,
         framing=_framing(settings.schema_registry),
         on_progress=on_progress,
+        observer=monitor,
     )
-    app = build_app(settings, owner, log_id)
+    app = build_app(settings, owner, log_id, monitor)
     worker: Any = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False)
     worker.spinner = None
     _spare_the_garbage_collector()

@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from runfold.deploy.cli.terminal import OUT, Broker, DataDir, Format, Lake
 from runfold.deploy.settings import Settings, load_settings, running_stack
+from runfold.deploy.worker_status import WorkerReadiness, ask_readiness, read_status
 from runfold.schemas.errors import RunfoldError
 from runfold.schemas.topic import all_topics
 
@@ -45,7 +47,7 @@ def doctor(
     else:
         for each in findings:
             mark = "[green]✔[/]" if each.well else "[red]✘[/]"
-            OUT.print(f"{mark} {each.name:<12} {each.found}")
+            OUT.print(f"{mark} {each.name:<12} {escape(each.found)}")
             if each.fix and not each.well:
                 OUT.print(f"  [dim]{each.fix}[/]")
     if not all(each.well for each in findings):
@@ -109,4 +111,17 @@ def _stack(settings: Settings) -> Iterator[Finding]:
         yield Finding("topic", count > 0, found, "`runfold up` creates the topics that are missing")
 
 
-_CHECKS: list[Callable[[Settings], Iterator[Finding]]] = [_python, _java, _disk, _stack]
+def _worker(settings: Settings) -> Iterator[Finding]:
+    from runfold.deploy.stack import StackPlaces
+
+    if not running_stack(settings.home):
+        return
+    listen = (read_status(StackPlaces(settings.home).worker_status) or {}).get("listen")
+    readiness = ask_readiness(listen) if listen else WorkerReadiness(("it has not started yet",))
+    found = (
+        f"ready, says http://{listen}/readyz" if readiness.ready else "; ".join(readiness.reasons)
+    )
+    yield Finding("worker", readiness.ready, found, "`runfold logs worker` has more")
+
+
+_CHECKS: list[Callable[[Settings], Iterator[Finding]]] = [_python, _java, _disk, _stack, _worker]

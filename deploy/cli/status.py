@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from runfold.deploy.cli.terminal import OUT, DataDir, Format, fail
 from runfold.deploy.settings import Settings, load_settings, running_stack
-from runfold.deploy.worker_status import read_status
+from runfold.deploy.worker_status import ask_readiness, read_status
 from runfold.schemas.errors import BrokerUnavailable
 from runfold.schemas.topic import EVENTS
 
@@ -34,15 +35,18 @@ def status(
     else:
         table = Table(box=None, show_header=False, pad_edge=False)
         for name, value in seen.items():
-            table.add_row(f"[dim]{name.replace('_', ' ')}[/]", _shown(value))
+            table.add_row(f"[dim]{name.replace('_', ' ')}[/]", _shown(name, value))
         OUT.print(table)
     if not seen["stack"]:
         raise typer.Exit(1)
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if isinstance(value, bool):
-        return "[green]up[/]" if value else "[red]down[/]"
+        yes, no = ("yes", "no") if name == "worker_ready" else ("up", "down")
+        return f"[green]{yes}[/]" if value else f"[red]{no}[/]"
+    if isinstance(value, list):
+        return "; ".join(map(escape, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -61,6 +65,7 @@ def _look(settings: Settings) -> dict[str, Any]:
     if worker is not None:
         for name in ("runs_held", "events", "duplicates", "dead_letters"):
             seen[f"worker_{name}"] = worker[name]
+        seen |= _readiness(worker["listen"])
     try:
         bounds = asyncio.run(log_bounds(settings.bootstrap, EVENTS.name))
     except BrokerUnavailable as error:
@@ -70,6 +75,14 @@ def _look(settings: Settings) -> dict[str, Any]:
         durable = {int(each): offset for each, offset in worker["durable_offsets"].items()}
         seen["lag_records"] = bounds.lag(durable)
     return seen
+
+
+def _readiness(listen: str | None) -> dict[str, Any]:
+    if listen is None:
+        return {}
+    readiness = ask_readiness(listen)
+    seen = {"worker_listens_at": listen, "worker_ready": readiness.ready}
+    return seen if readiness.ready else seen | {"worker_not_ready": list(readiness.reasons)}
 
 
 class LogOf(StrEnum):

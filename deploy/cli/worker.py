@@ -6,14 +6,20 @@ import asyncio
 import os
 import sys
 import time
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runfold.deploy.cli.terminal import Broker, DataDir, Lake
 from runfold.deploy.settings import Settings, load_settings
 from runfold.schemas.errors import BrokerUnavailable, RunfoldError
+
+if TYPE_CHECKING:
+    from runfold.deploy.worker_status import StatusFile
+    from runfold.processors.monitor import WorkerMonitor
 
 _BROKER_PAUSE_SECONDS = 1.0
 
@@ -40,6 +46,14 @@ def worker(
             "--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"
         ),
     ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            metavar="HOST:PORT",
+            help="Serve /healthz, /readyz and /metrics there; port 0 is a free one.",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     status_file: Annotated[
         Path | None, typer.Option("--status-file", hidden=True, help="Where to write progress.")
@@ -52,6 +66,9 @@ def worker(
     any moment. SIGTERM or Ctrl-C flushes and leaves.
     """
     from runfold.deploy.log_output import configure_logging
+    from runfold.deploy.worker_http import serving_worker
+    from runfold.deploy.worker_status import StatusFile
+    from runfold.processors.monitor import WorkerMonitor, stall_window
 
     settings = load_settings(
         broker=broker,
@@ -60,21 +77,28 @@ def worker(
         topic=topic,
         schema_registry=schema_registry,
         flush_interval_seconds=flush_interval,
+        worker_listen=listen,
         data_dir=data_dir,
     )
     configure_logging(verbose=verbose)
     os.environ["RUST_BACKTRACE"] = "0"  # polars speaks of each damaged record: one line is enough
-    _wait_for_broker(settings.bootstrap)
-    try:
-        _run(settings, status_file)
-    except RunfoldError as error:
-        if error.disposition != "retry":
-            raise
-        _start_over(error)
+    shortest = timedelta(seconds=settings.stall_window_seconds)
+    monitor = WorkerMonitor(stall_window(settings.flush_interval, shortest))
+    with ExitStack() as serving:
+        address = None
+        if settings.worker_listen is not None:
+            address = serving.enter_context(serving_worker(settings.worker_listen, monitor))
+        _wait_for_broker(settings.bootstrap, monitor)
+        status = StatusFile(status_file, address) if status_file else None
+        try:
+            _run(settings, monitor, status)
+        except RunfoldError as error:
+            if error.disposition != "retry":
+                raise
+            _start_over(error)
 
 
-def _run(settings: Settings, status_file: Path | None) -> None:
-    from runfold.deploy.worker_status import StatusFile
+def _run(settings: Settings, monitor: WorkerMonitor, status: StatusFile | None) -> None:
     from runfold.processors.partitions import FlushPolicy
     from runfold.processors.worker import WorkerSettings, run_worker
     from runfold.sinks.lake import LocalLake
@@ -88,7 +112,8 @@ def _run(settings: Settings, status_file: Path | None) -> None:
             flush=FlushPolicy(interval=settings.flush_interval),
         ),
         LocalLake(settings.lake_dir),
-        on_progress=StatusFile(status_file) if status_file else None,
+        monitor=monitor,
+        on_progress=status,
     )
 
 
@@ -101,7 +126,7 @@ def _start_over(error: RunfoldError) -> None:
     os.execv(sys.executable, sys.orig_argv)
 
 
-def _wait_for_broker(bootstrap: str) -> None:
+def _wait_for_broker(bootstrap: str, monitor: WorkerMonitor) -> None:
     """Return when Kafka answers and the topics are there, however long that takes."""
     import structlog
 
@@ -113,6 +138,7 @@ def _wait_for_broker(bootstrap: str) -> None:
             asyncio.run(ensure_topics(bootstrap))
         except BrokerUnavailable as error:
             log.warning("waiting for Kafka", broker=bootstrap, error=str(error))
+            monitor.waits_to_start(error)
             time.sleep(_BROKER_PAUSE_SECONDS)
         else:
             return

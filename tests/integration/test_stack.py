@@ -89,6 +89,9 @@ def test_a_demo_is_counted_as_it_was_published_also_after_kills_and_restarts(hom
     assert worker is not None
     os.kill(worker["pid"], signal.SIGKILL)
     wait_until(lambda: home.status().get("lag_records") == 0, "folded", workers=[home])
+    wait_until(lambda: home.status()["worker_ready"] is True, "ready", workers=[home])
+    findings = json.loads(home.type("doctor", "--format", "json"))
+    assert [each["well"] for each in findings if each["name"] == "worker"] == [True]
     expected = counted(demo)
     assert home.runs_by_status() == expected
     assert home.stop() == 0

@@ -9,9 +9,10 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
+from runfold.processors.observer import Observer
 from runfold.processors.partitions import FlushPolicy, Partitions
 from runfold.processors.run_table import DeadLetter, RunTable
-from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable, LogGone
+from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable, LogGone, RunfoldError
 from runfold.schemas.lake import Flush, ResumePoint
 from runfold.schemas.offsets import LogPartition, OffsetRange
 from runfold.schemas.past_runs import PastRuns
@@ -234,3 +235,38 @@ async def test_where_neither_log_nor_lake_has_it_the_hole_is_named(
     lake.events_end = 5
     with pytest.raises(LogGone, match="offsets 5 to 6 are gone"):
         await owner.resume({3}, {3: (7, 90)})
+
+
+class Told(Observer):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.what: list[tuple[str, int, object]] = []
+
+    def flushed(self, flush: Flush, seconds: float) -> None:
+        assert seconds >= 0
+        self.what.append(("flushed", flush.log.partition, flush.counts.records))
+
+    def held_up(self, partition: int, error: RunfoldError) -> None:
+        self.what.append(("held up", partition, error.code))
+
+    def reads_again(self, partition: int) -> None:
+        self.what.append(("reads again", partition, None))
+
+
+async def test_an_observer_is_told_what_becomes_of_the_partitions() -> None:
+    lake, asked, told = MemoryLake(), Asked(), Told()
+    owner = Partitions(
+        "events", "a-topic", lake=lake, dead_letters=Letters(), policy=QUICK, observer=told
+    )
+    await owner.resume({3}, {3: (0, 90)})
+    await owner.take(owner.prepare(batch(logged(4), 4)), asked)
+    await owner.take(owner.prepare(batch(logged(0, 1), 0)), asked)
+    lake.full_for = 1
+    await owner.flush(3)
+    await owner.flush(3)
+    assert told.what == [
+        ("reads again", 3, None),
+        ("held up", 3, "lake_unavailable"),
+        ("flushed", 3, 2),
+    ]

@@ -132,6 +132,7 @@ def test_a_silent_broker_is_a_reason_by_itself(watched: Watched) -> None:
     watched.unreachable = GONE
     watched.runs(2)
     assert watched.reasons == {"broker_unreachable": str(GONE)}
+    assert watched.monitor.readiness()["partitions"]["0"]["log_end"] == 5  # as last heard
     watched.unreachable = None
     watched.runs(2)
     assert watched.reasons == {}

@@ -17,6 +17,8 @@ from prometheus_client.registry import Collector
 from runfold.processors.standing import PartitionStanding, Standing
 from runfold.schemas.errors import (
     BrokerUnavailable,
+    LakeAhead,
+    LakeCorrupt,
     LakeUnavailable,
     RegistryUnavailable,
     RunfoldError,
@@ -51,6 +53,12 @@ DURABLE = Metric(
     "Offset up to which all of the partition is in the lake, exclusive.",
 )
 RUNS_HELD = Metric("runfold_worker_runs_held", "gauge", (), "Run states held in memory.")
+RUNS_PAST = Metric(
+    "runfold_worker_runs_past",
+    "gauge",
+    (),
+    "Runs known by their id alone; their states are in the lake.",
+)
 RECORDS = Metric(
     "runfold_worker_records_total",
     "counter",
@@ -97,12 +105,15 @@ LAST_FLUSH = Metric(
 BUILD = Metric("runfold_worker_build_info", "gauge", ("version",), "Always 1; the version runs.")
 
 METRICS = (
-    READY, LAG, LOG_END, DURABLE, RUNS_HELD, RECORDS, EVENTS, DUPLICATES, DEAD_LETTERS,
-    FLUSH_SECONDS, RETRIES, READ_AGAIN, REBALANCES, LAST_FLUSH, BUILD,
+    READY, LAG, LOG_END, DURABLE, RUNS_HELD, RUNS_PAST, RECORDS, EVENTS, DUPLICATES,
+    DEAD_LETTERS, FLUSH_SECONDS, RETRIES, READ_AGAIN, REBALANCES, LAST_FLUSH, BUILD,
 )  # fmt: skip
 """All that a worker serves; `docs/metrics.md` lists the same."""
 
-CODES = (BrokerUnavailable.code, LakeUnavailable.code, RegistryUnavailable.code)
+RETRIED: tuple[type[RunfoldError], ...] = (
+    BrokerUnavailable, RegistryUnavailable, LakeUnavailable, LakeAhead, LakeCorrupt,
+)  # fmt: skip
+"""All errors that say to try again."""
 _FLUSH_BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -114,7 +125,7 @@ class WorkerMetrics(Collector):
         self._ready = ready
         self._counts = FlushCounts()
         self._dead_letters = Counter(dict.fromkeys(map(str, DeadLetterReason), 0))
-        self._retries = Counter(dict.fromkeys(CODES, 0))
+        self._retries = Counter({each.code: 0 for each in RETRIED})
         self._flushes = [0] * (len(_FLUSH_BOUNDS_SECONDS) + 1)
         self._flush_seconds = 0.0
         self._last_flush = 0.0
@@ -126,7 +137,7 @@ class WorkerMetrics(Collector):
     def flushed(self, flush: Flush, seconds: float) -> None:
         """Count a range that became durable."""
         self._counts += flush.counts
-        if flush.counts.dead_letters:
+        if flush.events is not None:
             self._dead_letters.update(flush.events["dead_letter_reason"].drop_nulls().to_list())
         self._flushes[bisect_left(_FLUSH_BOUNDS_SECONDS, seconds)] += 1
         self._flush_seconds += seconds
@@ -152,6 +163,7 @@ class WorkerMetrics(Collector):
         yield _by_partition(LOG_END, standing, lambda each: each.log_end)
         yield _by_partition(DURABLE, standing, lambda each: each.durable_offset)
         yield _gauge(RUNS_HELD, standing.runs_held)
+        yield _gauge(RUNS_PAST, standing.runs_past)
         yield _counter(RECORDS, self._counts.records)
         yield _counter(EVENTS, self._counts.events)
         yield _counter(DUPLICATES, self._counts.duplicates)

@@ -119,7 +119,14 @@ class WorkerMonitor(Observer):
             reasons[NotReady.BROKER_UNREACHABLE] = str(seen.unreachable)
         if stalled:
             reasons[NotReady.STALLED] = _stall_told({each: partitions[each] for each in stalled})
-        return Standing(reasons, partitions, now, seen.progress.runs_held, seen.rebalances)
+        return Standing(
+            reasons,
+            partitions,
+            looked_at=now,
+            runs_held=seen.progress.runs_held,
+            runs_past=seen.progress.runs_past,
+            rebalances=seen.rebalances,
+        )
 
 
 def _stall_told(stalled: Mapping[int, PartitionStanding]) -> str:

@@ -208,6 +208,7 @@ class Partitions:
                 await self._bring_back(table, decoded)
             except LakeUnavailable as error:
                 log.warning("folding waits", partition=partition, error=str(error))
+                self._observer.held_up(partition, error)
                 await asyncio.sleep(self._policy.first_pause.total_seconds())
                 await seek_back(partition, table.next_offset)
                 return

@@ -77,6 +77,7 @@ class Standing:
     partitions: Mapping[int, PartitionStanding] = field(default_factory=dict)
     looked_at: float | None = None
     runs_held: int = 0
+    runs_past: int = 0
     rebalances: int = 0
 
     def reasons_at(self, now: float, trusted_seconds: float) -> Mapping[NotReady, str]:

@@ -16,9 +16,8 @@ from runfold.producers.debug import explain
 from runfold.producers.journal_folder import DROPPED, REJECTED
 from runfold.producers.overflow import DroppedIds
 from runfold.schemas.event_ids import EventIdSet
-from runfold.schemas.vocabulary import EventType
+from runfold.schemas.vocabulary import DROPPED_EVENT, EventType
 
-DROPPED_EVENT = "events.dropped"
 _RANGES_PER_EVENT = 10_000
 _MAX_REJECTED_BYTES = 64 * 1024 * 1024
 

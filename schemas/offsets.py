@@ -114,6 +114,26 @@ def merge_ranges(ranges: Iterable[OffsetRange]) -> list[OffsetRange]:
     return merged
 
 
+def without(ranges: Iterable[OffsetRange], taken: Iterable[OffsetRange]) -> list[OffsetRange]:
+    """Return what `ranges` have and `taken` have not, as the fewest ranges, in order."""
+    left: list[OffsetRange] = []
+    holes = merge_ranges(taken)
+    at = 0
+    for piece in merge_ranges(ranges):
+        first = piece.first
+        while at < len(holes) and holes[at].last < first:
+            at += 1
+        ahead = at
+        while first <= piece.last and ahead < len(holes) and holes[ahead].first <= piece.last:
+            if holes[ahead].first > first:
+                left.append(OffsetRange(first, holes[ahead].first - 1))
+            first = holes[ahead].next_offset
+            ahead += 1
+        if first <= piece.last:
+            left.append(OffsetRange(first, piece.last))
+    return left
+
+
 def runs_of(numbers: Sequence[int]) -> Iterator[OffsetRange]:
     """Yield the consecutive stretches of sorted `numbers` as ranges."""
     first = previous = None

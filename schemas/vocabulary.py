@@ -28,6 +28,10 @@ class EventType(StrEnum):
     CUSTOM = "custom"
 
 
+DROPPED_EVENT = "events.dropped"
+"""The name of the `custom` event by which a client declares what it had to give up."""
+
+
 class RunStatus(StrEnum):
     """How a run stands. `orphaned` is given by readers, from heartbeats; the fold has no clock."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,9 @@ from runfold.schemas.lake import FlushCounts
 from runfold.schemas.offsets import LogPartition, OffsetRange
 from runfold.sinks.durable_files import lake_errors
 from runfold.sinks.lake_files import Kind, LakeFile
+
+LOST = "runfold.lost"
+"""Set where someone accepted that the records of the range are gone: how many."""
 
 _SCHEMA_NAMES = {Kind.EVENTS: "event", Kind.STATES: "run_state"}
 
@@ -36,7 +40,11 @@ def check_labels(file: LakeFile) -> None:
     Raises: LakeUnavailable; LakeCorrupt naming the file where it is empty, truncated, no Parquet
     or holds something else.
     """
-    said = read_labels(file.path)
+    check_identity(file, read_labels(file.path))
+
+
+def check_identity(file: LakeFile, said: Mapping[str, str]) -> None:
+    """Compare the labels of `file` with its path. Raises: LakeCorrupt naming the file."""
     for name, value in _identity(file.kind, file.log, file.range).items():
         # The first lakes did not say the kind; their folders do.
         if said.get(name, value if name == "runfold.kind" else None) != value:

@@ -113,6 +113,28 @@ def list_files(
     return found
 
 
+def list_whole_lake(root: Path, kind: Kind) -> tuple[list[LakeFile], list[Path]]:
+    """Return the files of one kind of every log, and the Parquet files whose names are no range.
+
+    Raises: OSError.
+    """
+    found: list[LakeFile] = []
+    strangers: list[Path] = []
+    topic_ids = (name for name in sorted(names_in(root)) if _TOPIC_ID.match(name))
+    for topic_id in topic_ids:
+        if topic_id == SCHEMA_FOLDER:
+            continue
+        for folder, names in _folders(root / topic_id / kind, kind):
+            for name in names:
+                parsed = parse_file_name(name)
+                if parsed is not None:
+                    log = LogPartition(topic_id, parsed[0])
+                    found.append(LakeFile(kind, log, parsed[1], folder / name))
+                elif _is_stranger(name):
+                    strangers.append(folder / name)
+    return found, strangers
+
+
 def list_folders(root: Path, log: LogPartition) -> Iterator[Path]:
     """Yield the folders that hold files of the log of `log`. Raises: OSError."""
     for kind in Kind:
@@ -120,8 +142,12 @@ def list_folders(root: Path, log: LogPartition) -> Iterator[Path]:
             yield folder
 
 
+def _is_stranger(name: str) -> bool:
+    return name.endswith(SUFFIX) and not name.startswith(".")
+
+
 def _warn_of_stranger(path: Path) -> None:
-    if path.name.endswith(SUFFIX) and not path.name.startswith("."):
+    if _is_stranger(path.name):
         _log.warning("lake.file_ignored", path=str(path), reason="the name is no offset range")
 
 

@@ -19,8 +19,8 @@ from runfold.sinks.lake_files import SCHEMA_FOLDER
 VIEW_NAMES = ("events", "runs", "tools", "llm_calls", "dead_letters")
 VIEWS_FILE = "views.sql"
 
-_EMPTY_EVENTS = f"{SCHEMA_FOLDER}/events/date=1970-01-01/hour=00/empty.parquet"
-_EMPTY_STATES = f"{SCHEMA_FOLDER}/states/empty.parquet"
+EMPTY_EVENTS = f"{SCHEMA_FOLDER}/events/date=1970-01-01/hour=00/empty.parquet"
+EMPTY_STATES = f"{SCHEMA_FOLDER}/states/empty.parquet"
 _MILLISECOND = timedelta(milliseconds=1)
 _GLOB_CHARACTERS = re.compile(r"([*?\[])")
 _DUCKDB_TYPES = {
@@ -42,12 +42,17 @@ def views_sql(root: Path, silence: SilenceRule | None = None) -> str:
     rule = silence or SilenceRule()
     template = files("runfold.sinks").joinpath(VIEWS_FILE).read_text("utf-8")
     return template.format(
-        root=_GLOB_CHARACTERS.sub(r"[\1]", str(root.absolute())).replace("'", "''"),
-        event_columns=_columns(lake_event_schema()),
-        state_columns=_columns(lake_state_schema()),
+        root=without_globs(root.absolute()).replace("'", "''"),
+        event_columns=duckdb_columns(lake_event_schema()),
+        state_columns=duckdb_columns(lake_state_schema()),
         with_heartbeats_ms=rule.with_heartbeats // _MILLISECOND,
         without_heartbeats_ms=rule.without_heartbeats // _MILLISECOND,
     )
+
+
+def without_globs(path: Path) -> str:
+    """Return `path` as DuckDB takes it where it would take a pattern."""
+    return _GLOB_CHARACTERS.sub(r"[\1]", str(path))
 
 
 def prepare_lake(root: Path) -> None:
@@ -56,11 +61,11 @@ def prepare_lake(root: Path) -> None:
     Delivery: safe to repeat. Raises: LakeUnavailable.
     """
     _write_changed(root / VIEWS_FILE, views_sql(root).encode())
-    _write_changed(root / _EMPTY_EVENTS, _no_rows(lake_event_schema()))
-    _write_changed(root / _EMPTY_STATES, _no_rows(lake_state_schema()))
+    _write_changed(root / EMPTY_EVENTS, _no_rows(lake_event_schema()))
+    _write_changed(root / EMPTY_STATES, _no_rows(lake_state_schema()))
 
 
-def _columns(schema: pa.Schema) -> str:
+def duckdb_columns(schema: pa.Schema) -> str:
     """Return `schema` as the entries of the map that DuckDB's `read_parquet` takes."""
     return ",\n".join(
         f"    '{field.name}': {{name: '{field.name}', type: '{_duckdb_type(field.type)}',"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from runfold.deploy.cli.audit import audit
 from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.doctor import doctor
 from runfold.deploy.cli.imports import import_app
@@ -60,6 +61,7 @@ app.command()(worker)
 app.command()(runs)
 app.command("run")(show_run)
 app.command()(query)
+app.command()(audit)
 app.command()(tail)
 app.command()(demo)
 app.add_typer(import_app)

@@ -47,7 +47,7 @@ def run(
     from runfold.sinks.query import open_lake
 
     with open_lake(load_settings(lake=lake, data_dir=data_dir).lake_dir) as lake_queries:
-        shown = _find(lake_queries, run_id)
+        shown = find_run(lake_queries, run_id)
         kinds = "" if everything else f"and event_type not in {_QUIET} "
         bound = "" if everything or output is not Format.TABLE else f"limit {limit}"
         events = _events(lake_queries, shown, f'{kinds}order by occurred_at, "offset" {bound}')
@@ -64,7 +64,11 @@ def run(
         OUT.print(_tree(shown, below))
 
 
-def _find(lake_queries: LakeQueries, run_id: str) -> dict[str, Any]:
+def find_run(lake_queries: LakeQueries, run_id: str) -> dict[str, Any]:
+    """Return the row of the run of that id, or of the only one whose id begins so.
+
+    Raises: ConfigurationError naming the runs that may be meant.
+    """
     found = lake_queries.rows(
         "select * from runs where starts_with(run_id, ?) "
         f"order by run_id <> ?, run_id limit {_NAMED + 1}",

@@ -1,0 +1,58 @@
+"""What journals still hold, without taking them over: for who asks where an event is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runfold.producers.declarations import Declarations, ids_in
+from runfold.producers.journal_folder import journals_below
+from runfold.producers.journal_reader import JournalReader
+from runfold.producers.overflow import DroppedIds
+from runfold.schemas.event_ids import EventIdSet
+
+
+@dataclass(slots=True)
+class JournalContents:
+    """What waits in journals to be shipped.
+
+    Shape: `waiting` has the ids by run; `drops` are the `events.dropped` events still to be sent,
+    as lines of the journal's format.
+    """
+
+    waiting: DroppedIds = field(default_factory=dict)
+    drops: list[bytes] = field(default_factory=list)
+
+
+def journal_contents(journal_dir: Path) -> JournalContents:
+    """Read every journal below `journal_dir`, also those of living processes; changes nothing.
+
+    A journal that is shipped while it is read may be seen in part: the rest is in the log then.
+    """
+    contents = JournalContents()
+    for folder in journals_below(journal_dir):
+        contents.drops += Declarations(folder).pending()
+        _read(folder, contents)
+    return contents
+
+
+def _read(folder: Path, contents: JournalContents) -> None:
+    reader = JournalReader(folder, live=True)
+    try:
+        while (chunk := reader.read()) is not None:
+            reader.position = chunk.end
+            for run_id, ids in ids_in(chunk.lines)[0].items():
+                _add(contents.waiting.setdefault(run_id, EventIdSet()), ids)
+    except FileNotFoundError:  # a segment that was shipped just now
+        pass
+    finally:
+        reader.close()
+
+
+def _add(known: EventIdSet, more: EventIdSet) -> None:
+    for producer in more.ranges:
+        for piece in more.ranges_of(producer):
+            if not known.extend(producer, piece.first, piece.last):
+                for sequence in range(piece.first, piece.next_offset):
+                    known.add_sequence(producer, sequence)
+    known.hashes |= more.hashes

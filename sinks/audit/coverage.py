@@ -14,17 +14,22 @@ from runfold.schemas.offsets import LogPartition, OffsetRange, Tiling, tile
 from runfold.sinks.audit.inspection import Inspected, inspect
 from runfold.sinks.audit.report import Finding
 from runfold.sinks.durable_files import lake_errors
-from runfold.sinks.lake_files import Kind, LakeFile, list_whole_lake
+from runfold.sinks.lake_files import SET_ASIDE_FOLDER, SUFFIX, Kind, LakeFile, list_whole_lake
 
 _THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a lake at one moment; `strangers` are Parquet files whose names are no range."""
+    """The files of a lake at one moment.
+
+    Shape: `strangers` are Parquet files whose names are no range; `set_aside` those that a worker
+    moved out of the way, since they were damaged.
+    """
 
     files: list[LakeFile]
     strangers: list[Path]
+    set_aside: list[Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ def list_lake(root: Path) -> Listing:
     with lake_errors(root, "list"):
         states, strange_states = list_whole_lake(root, Kind.STATES)
         events, strange_events = list_whole_lake(root, Kind.EVENTS)
-    return Listing([*states, *events], [*strange_states, *strange_events])
+        set_aside = sorted(root.glob(f"*/{SET_ASIDE_FOLDER}/**/*{SUFFIX}"))
+    return Listing([*states, *events], [*strange_states, *strange_events], set_aside)
 
 
 def cover(listing: Listing, *, closely: bool) -> Coverage:

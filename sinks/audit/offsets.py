@@ -29,6 +29,9 @@ def notes(listing: Listing, coverage: Coverage, facts: Facts) -> Iterator[Findin
     for path in listing.strangers:
         says = f"{path} is ignored: its name is no offset range"
         yield Finding("ignored_file", says, {"file": str(path)})
+    for path in listing.set_aside:
+        says = f"{path} was set aside by a worker: it is damaged"
+        yield Finding("set_aside", says, {"file": str(path)})
     for each in coverage.inspected:
         if each.lost and each.contents is not None:
             says = f"{each.file.path}: {each.lost:,} records were accepted as lost"

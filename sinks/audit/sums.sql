@@ -18,8 +18,8 @@ select place, run_id, minted.producer as producer,
        count(*) filter (event_type = 'run.heartbeat') as heartbeats,
        {tokens},
        -- As the fold does: each event's cost is rounded before it is summed.
-       sum(floor(cost_usd * 1e9 + 0.5)::bigint)
-           filter (cost_usd between -{most_usd} and {most_usd}) as cost_nano_usd
+       sum(case when cost_usd between -{most_usd} and {most_usd}
+                then floor(cost_usd * 1e9 + 0.5)::bigint end) as cost_nano_usd
 from event_rows
 where dead_letter_reason is null and {scope}
 group by all;

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,12 @@ from runfold.schemas.topic import DEAD_LETTERS, EVENTS
 from tests.independent_fold import COMPARED
 
 WAIT_SECONDS = 60.0
+PLAIN = ("runfold.deploy",)
+
+
+def planted(plant: str, rate: int) -> Sequence[str]:
+    """Return the program of a worker with a bug in it, see `tests.plants`."""
+    return ("tests.planted_worker", "--plant", plant, "--rate", str(rate))
 
 
 async def make_topics(bootstrap: str, topic: str, *, partitions: int = 3) -> None:
@@ -58,10 +64,12 @@ def _bytes_of(record: DemoRecord, encode: SparseEncoder) -> tuple[bytes | None, 
 class WorkerProcess:
     """One `runfold worker`; it is killed when the test leaves its `with` block."""
 
-    def __init__(self, bootstrap: str, topic: str, lake: Path, *options: str) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, lake: Path, *options: str, program: Sequence[str] = PLAIN
+    ) -> None:
         self.log = lake.parent / f"worker-{time.monotonic_ns()}.log"
         command = [
-            sys.executable, "-m", "runfold.deploy", "worker", "--broker", bootstrap,
+            sys.executable, "-m", *program, "worker", "--broker", bootstrap,
             "--topic", topic, "--lake", str(lake), "--group", f"test-{topic}",
             "--flush-interval", "0.2", "--verbose", *options,
         ]  # fmt: skip

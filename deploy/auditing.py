@@ -11,7 +11,7 @@ import orjson
 
 from runfold.deploy.log_lag import log_bounds
 from runfold.deploy.settings import Settings
-from runfold.processors.topic_id import topic_id
+from runfold.processors.topic_watch import describe_topic
 from runfold.producers.client_settings import find_journal_dir
 from runfold.producers.journal_contents import JournalContents, journal_contents
 from runfold.schemas.errors import BrokerUnavailable, ConfigurationError, LakeUnavailable
@@ -71,10 +71,10 @@ async def _known_log(bootstrap: str, topic: str) -> tuple[KnownLog | None, str]:
     """Return what Kafka says of the log; where it says nothing, why."""
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            identity = await topic_id(bootstrap, topic)
+            described = await describe_topic(bootstrap, topic)
             bounds = await log_bounds(bootstrap, topic)
     except (BrokerUnavailable, ConfigurationError) as error:
         return None, str(error)
     except TimeoutError:
         return None, f"no answer from Kafka at {bootstrap} within {_PATIENCE_SECONDS:.0f} s"
-    return KnownLog(identity, bounds.first_offsets, bounds.next_offsets), ""
+    return KnownLog(described.topic_id, bounds.first_offsets, bounds.next_offsets), ""

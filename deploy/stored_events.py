@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from runfold.processors.topic_id import topic_id
+from runfold.processors.topic_watch import describe_topic
 from runfold.schemas.errors import LakeUnavailable
 from runfold.schemas.topic import EVENTS
 from runfold.sinks.lake_files import Kind, topic_folder
@@ -43,7 +43,8 @@ class StoredEvents:
 
         Raises: BrokerUnavailable (retry).
         """
-        return cls(topic_folder(lake_dir, await topic_id(bootstrap, EVENTS.name)))
+        log = await describe_topic(bootstrap, EVENTS.name)
+        return cls(topic_folder(lake_dir, log.topic_id))
 
     def __call__(self, event_ids: Collection[str]) -> Mapping[str, str]:
         """Return for each of `event_ids` that is stored the run that it is stored in.

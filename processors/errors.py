@@ -10,7 +10,8 @@ def log_gone(topic: str, partition: int, needed: int, log_start: int) -> LogGone
     return LogGone(
         f"{topic} partition {partition}: offsets {needed} to {log_start - 1} are gone from the "
         f"log, which now begins at {log_start}; retention has passed what the lake holds. "
-        "Lengthen the topic's retention, restore the lake from a backup, or start a new lake."
+        "Restore the lake from a backup, or go on without them by `runfold accept loss`; "
+        "and lengthen the topic's retention."
     )
 
 

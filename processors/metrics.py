@@ -20,6 +20,7 @@ from runfold.schemas.errors import (
     LakeAhead,
     LakeCorrupt,
     LakeUnavailable,
+    LogReplaced,
     RegistryUnavailable,
     RunfoldError,
 )
@@ -112,6 +113,7 @@ METRICS = (
 
 RETRIED: tuple[type[RunfoldError], ...] = (
     BrokerUnavailable, RegistryUnavailable, LakeUnavailable, LakeAhead, LakeCorrupt,
+    LogReplaced,
 )  # fmt: skip
 """All errors that say to try again."""
 _FLUSH_BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -80,6 +80,8 @@ class PreparedBatch:
     decoding: asyncio.Future[DecodedBatch]
 
 
+CheckLog = Callable[[], Awaitable[None]]
+"""Returns where the topic is still the log that was begun with; see `LogGuard.check`."""
 OnProgress = Callable[[Progress], None]
 """Called on the event loop when partitions were taken over and after each round of flushes."""
 
@@ -96,6 +98,7 @@ class Partitions:
         dead_letters: DeadLetterQueue,
         policy: FlushPolicy,
         framing: Framing = EVENT_FRAMING,
+        check_log: CheckLog,
         on_progress: OnProgress | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -105,6 +108,7 @@ class Partitions:
         self._dead_letters = dead_letters
         self._policy = policy
         self._framing = framing
+        self._check_log = check_log
         self._on_progress = on_progress
         self._observer = observer or Observer()
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
@@ -135,8 +139,10 @@ class Partitions:
 
         Shape: `bounds` has the first and the next offset of the log of each. A table that was held
         before goes on where it is, as long as the lake is not ahead of it: it is as right as any.
-        Raises: LogGone (halt), LakeUnavailable (retry).
+        Raises: LogGone, PartitionsAdded (halt), LogReplaced, BrokerUnavailable, LakeUnavailable
+        (retry).
         """
+        await self._check_log()
         for partition in self._tables.keys() - partitions:
             del self._tables[partition]
         for partition in sorted(partitions):
@@ -231,9 +237,17 @@ class Partitions:
                 pause = min(pause * 2, self._policy.longest_pause)
 
     async def flush_all(self) -> None:
-        """Make durable what can be made durable now."""
-        for partition in sorted(self._tables):
-            await self.flush(partition)
+        """Make durable what can be made durable now.
+
+        Raises: LogReplaced (retry), PartitionsAdded (halt), also where nothing is to be written.
+        """
+        try:
+            await self._check_log()
+        except BrokerUnavailable as error:
+            log.warning("flush waits", code=error.code, error=str(error))
+        else:
+            for partition in sorted(self._tables):
+                await self.flush(partition)
         self._tell()
 
     def _tell(self) -> None:
@@ -241,7 +255,10 @@ class Partitions:
             self._on_progress(self.progress())
 
     async def flush(self, partition: int) -> bool:
-        """Make one partition durable; return False where it must wait for a broker or a lake."""
+        """Make one partition durable; return False where it must wait for a broker or a lake.
+
+        Raises: LogReplaced (retry), PartitionsAdded (halt), with nothing written.
+        """
         async with self._lock(partition):
             table = self._tables.get(partition)
             flush = None if table is None else table.pending()
@@ -249,6 +266,7 @@ class Partitions:
                 return True
             started = time.monotonic()
             try:
+                await self._check_log()
                 if table.dead_letters:
                     await self._dead_letters.send(table.dead_letters)
                     table.dead_letters.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,14 +16,15 @@ from faust.types import TP
 from faust.types.transports import TransportT
 
 from runfold.processors.dead_letters import DeadLetterSender
+from runfold.processors.log_guard import LogGuard, check_partitions
 from runfold.processors.monitor import LOOK_SECONDS, Seen, WorkerMonitor, stall_window
 from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions, PreparedBatch
-from runfold.processors.topic_id import topic_id
+from runfold.processors.topic_watch import TopicWatch
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
 from runfold.schemas.codec.confluent import RegistryIds
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
-from runfold.schemas.errors import BrokerUnavailable, RunfoldError
-from runfold.schemas.lake import LakeStore
+from runfold.schemas.errors import BrokerUnavailable, LogGone, RunfoldError
+from runfold.schemas.lake import LakeStore, LogDescription
 from runfold.schemas.topic import EVENTS
 
 log = structlog.get_logger(__name__)
@@ -106,8 +108,12 @@ def build_app(
 
     @app.timer(settings.flush.interval, name="flush")  # type: ignore[untyped-decorator]
     async def flush() -> None:
-        await owner.flush_all()
-        await app.consumer.commit()
+        try:
+            await owner.flush_all()
+            await app.consumer.commit()
+        except RunfoldError as error:
+            await app.crash(error)
+            raise
 
     @app.task  # type: ignore[untyped-decorator]
     async def watch() -> None:
@@ -140,37 +146,54 @@ def run_worker(
     """Run one worker until SIGTERM or SIGINT; what was folded is flushed before it ends.
 
     Shape: `monitor` is told how the worker gets on, for others to read; stalls are logged anyway.
-    Raises: BrokerUnavailable (retry), ConfigurationError, LogGone, LakeCorrupt (halt).
+    Raises: ConfigurationError, LogGone, PartitionsAdded (halt), or what is to be tried again by
+    beginning anew (`disposition` retry).
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    log_id = loop.run_until_complete(topic_id(settings.bootstrap, settings.topic))
+    watch = TopicWatch(settings.bootstrap, settings.topic)
+    topic = loop.run_until_complete(watch.look())
+    check_partitions(lake.describe(topic), topic)
+    guard = LogGuard(watch, topic)
     sender = DeadLetterSender(settings.bootstrap, settings.topic)
     monitor = monitor or WorkerMonitor(stall_window(settings.flush.interval))
     owner = Partitions(
         settings.topic,
-        log_id,
+        topic.topic_id,
         lake=lake,
         dead_letters=sender,
         policy=settings.flush,
         framing=_framing(settings.schema_registry),
+        check_log=guard.check,
         on_progress=on_progress,
         observer=monitor,
     )
-    app = build_app(settings, owner, log_id, monitor)
+    app = build_app(settings, owner, topic.topic_id, monitor)
     worker: Any = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False)
     worker.spinner = None
     _spare_the_garbage_collector()
-    log.info("worker starts", broker=settings.bootstrap, group=settings.group, topic_id=log_id)
+    log.info("worker starts", broker=settings.bootstrap, group=settings.group, log=topic.topic_id)
     try:
         worker.execute_from_commandline()
     except BaseException as ended:
         cause = _cause(worker, app)
+        if isinstance(cause, LogGone):
+            asyncio.run(_check_again(settings, topic))
         if cause is not None:
             raise cause from ended
         if not isinstance(ended, SystemExit) or ended.code:
             raise
     log.info("worker stopped")
+
+
+async def _check_again(settings: WorkerSettings, topic: LogDescription) -> None:
+    """Tell a topic that was created again from one that lost its records. Raises: LogReplaced."""
+    watch = TopicWatch(settings.bootstrap, settings.topic)
+    try:
+        with suppress(BrokerUnavailable):
+            await LogGuard(watch, topic).check()
+    finally:
+        await watch.close()
 
 
 def _framing(schema_registry: str | None) -> Framing:

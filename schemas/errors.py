@@ -7,6 +7,8 @@ RunfoldError
 ├── BrokerUnavailable       retry        Kafka does not answer
 ├── RegistryUnavailable     retry        the schema registry does not answer
 ├── LogGone                 halt         the log no longer holds an offset that is needed
+├── LogReplaced             retry        the topic was deleted and created again
+├── PartitionsAdded         halt         the topic has more partitions than its log began with
 ├── LakeUnavailable         retry        the lake cannot be written or read now
 ├── LakeAhead               retry        another worker is further on than this one
 ├── LakeCorrupt             retry        a lake file is not what its name says; it is set aside
@@ -78,6 +80,19 @@ class LogGone(RunfoldError):
     """The log no longer holds an offset that derived data would continue from."""
 
     code = "log_gone"
+
+
+class LogReplaced(RunfoldError):
+    """The topic was deleted and created again: it is another log, and is begun anew."""
+
+    code = "log_replaced"
+    disposition: ClassVar[Disposition] = "retry"
+
+
+class PartitionsAdded(RunfoldError):
+    """The topic has more partitions than its log began with, so that keys go elsewhere."""
+
+    code = "partitions_added"
 
 
 class LakeUnavailable(RunfoldError):

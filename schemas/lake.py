@@ -15,13 +15,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class LogDescription:
+    """One log: a topic, by name and by Kafka's id, and how many partitions it has."""
+
+    topic_id: str
+    topic: str
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
 class FlushCounts:
-    """What became of the records of a range: `records` is the sum of the other three."""
+    """What became of the records of a range: `records` is the sum of the next three.
+
+    `lost` records were gone from the log before the lake had them, which an operator has accepted.
+    """
 
     records: int = 0
     events: int = 0
     duplicates: int = 0
     dead_letters: int = 0
+    lost: int = 0
 
     def __add__(self, other: FlushCounts) -> FlushCounts:
         return FlushCounts(
@@ -29,6 +42,7 @@ class FlushCounts:
             self.events + other.events,
             self.duplicates + other.duplicates,
             self.dead_letters + other.dead_letters,
+            self.lost + other.lost,
         )
 
     def __sub__(self, other: FlushCounts) -> FlushCounts:
@@ -37,6 +51,7 @@ class FlushCounts:
             self.events - other.events,
             self.duplicates - other.duplicates,
             self.dead_letters - other.dead_letters,
+            self.lost - other.lost,
         )
 
 
@@ -77,6 +92,12 @@ class ResumePoint:
 
 class LakeStore(Protocol):
     """Keeps what workers derive, by offset range. Called from one thread at a time; may block."""
+
+    def describe(self, log: LogDescription) -> LogDescription:
+        """Note what `log` is where nothing has been noted yet; return what is noted.
+
+        Raises: LakeUnavailable (retry).
+        """
 
     def write(self, flush: Flush) -> None:
         """Make `flush` durable: events first, then states.

@@ -40,6 +40,11 @@ class OffsetRange:
         """The offset to resume at."""
         return self.last + 1
 
+    def intersection(self, other: OffsetRange) -> OffsetRange | None:
+        """Return the offsets that are in both, None where there are none."""
+        first, last = max(self.first, other.first), min(self.last, other.last)
+        return OffsetRange(first, last) if first <= last else None
+
 
 class Ranged(Protocol):
     """Whatever was derived from an offset range."""

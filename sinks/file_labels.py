@@ -31,6 +31,7 @@ def labels(
         "runfold.events": str(counts.events),
         "runfold.duplicates": str(counts.duplicates),
         "runfold.dead_letters": str(counts.dead_letters),
+        "runfold.lost": str(counts.lost),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -11,9 +12,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from runfold.schemas.codec.arrow import states_to_table
-from runfold.schemas.lake import Flush, FlushCounts, ResumePoint
-from runfold.schemas.offsets import LogPartition, OffsetRange
+from runfold.schemas.codec.arrow import lake_event_schema, states_to_table
+from runfold.schemas.lake import Flush, FlushCounts, LogDescription, ResumePoint
+from runfold.schemas.offsets import LogPartition, OffsetRange, tile
 from runfold.schemas.run_state import RunState
 from runfold.sinks.durable_files import lake_errors, listing_again, write_file
 from runfold.sinks.file_labels import labels
@@ -26,6 +27,7 @@ from runfold.sinks.lake_files import (
     list_files,
     topic_folder,
 )
+from runfold.sinks.log_description import read_description, write_description
 from runfold.sinks.resuming import resume_point
 from runfold.sinks.stored_events import events_in
 from runfold.sinks.stored_states import newest_states
@@ -42,6 +44,10 @@ class LocalLake:
         """Open the lake in `root`, or make one. Raises: LakeUnavailable."""
         self.root = root
         prepare_lake(root)
+
+    def describe(self, log: LogDescription) -> LogDescription:
+        """Note what `log` is, once. See `LakeStore.describe`."""
+        return read_description(self.root, log.topic_id) or write_description(self.root, log)
 
     def write(self, flush: Flush) -> None:
         """Make `flush` durable: events first, then states. See `LakeStore.write`."""
@@ -76,6 +82,32 @@ class LocalLake:
     def events_of(self, log: LogPartition, offsets: OffsetRange) -> Iterator[pl.DataFrame]:
         """Yield the events of `offsets`. See `LakeStore.events_of`."""
         return events_in(self.root, self._files(log, Kind.EVENTS), offsets)
+
+    def unfilled(self, log: LogPartition, log_first: int) -> list[OffsetRange]:
+        """Return the offsets that neither the lake's events nor the log, from `log_first`, hold.
+
+        Shape: none where the lake holds nothing of `log`, since it then begins where the log does.
+        Raises: LakeUnavailable.
+        """
+        held = tile(self._files(log, Kind.EVENTS))
+        if not held.tiles:
+            return []
+        end = held.tiles[-1].range.next_offset
+        behind = [OffsetRange(end, log_first - 1)] if end < log_first else []
+        gone = OffsetRange(0, max(log_first - 1, 0))
+        cut_off = (hole.intersection(gone) for hole in held.holes) if log_first else ()
+        return [*(hole for hole in cut_off if hole is not None), *behind]
+
+    def accept_loss(self, log: LogPartition, offsets: OffsetRange) -> None:
+        """Note that the records of `offsets` are lost, so that workers go on behind them.
+
+        It is counted as `lost` in the file of that range, which holds no rows.
+        Delivery: safe to repeat. Raises: LakeUnavailable.
+        """
+        counts = FlushCounts(lost=len(offsets))
+        nothing = pl.DataFrame(lake_event_schema().empty_table())
+        now_us = time.time_ns() // 1000
+        self._write_events(Flush(log, offsets, nothing, [], counts, now_us), nothing)
 
     def _files(self, log: LogPartition, kind: Kind) -> list[LakeFile]:
         with lake_errors(self.root, "list"):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from runfold.deploy.cli.accept import accept_app
 from runfold.deploy.cli.audit import audit
 from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.doctor import doctor
@@ -65,6 +66,7 @@ app.command()(audit)
 app.command()(tail)
 app.command()(demo)
 app.add_typer(import_app)
+app.add_typer(accept_app)
 
 
 def run() -> None:

@@ -10,10 +10,16 @@ import polars as pl
 import pytest
 
 from runfold.processors.observer import Observer
-from runfold.processors.partitions import FlushPolicy, Partitions
+from runfold.processors.partitions import CheckLog, FlushPolicy, Partitions
 from runfold.processors.run_table import DeadLetter, RunTable
-from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable, LogGone, RunfoldError
-from runfold.schemas.lake import Flush, ResumePoint
+from runfold.schemas.errors import (
+    BrokerUnavailable,
+    LakeUnavailable,
+    LogGone,
+    LogReplaced,
+    RunfoldError,
+)
+from runfold.schemas.lake import Flush, LogDescription, ResumePoint
 from runfold.schemas.offsets import LogPartition, OffsetRange
 from runfold.schemas.past_runs import PastRuns
 from runfold.schemas.record_batch import RecordBatch
@@ -34,6 +40,9 @@ class MemoryLake:
         self.unreadable_for = 0
         self.events_end: int | None = None
         self.stored_events: list[pl.DataFrame] = []
+
+    def describe(self, log: LogDescription) -> LogDescription:
+        return log
 
     def write(self, flush: Flush) -> None:
         if self.full_for:
@@ -89,14 +98,25 @@ class Asked:
         self.back.append((partition, offset))
 
 
+async def unchanged() -> None:
+    """Find the topic as it was."""
+
+
 Made = tuple[Partitions, MemoryLake, Letters, Asked]
 
 
 @pytest.fixture
 def make() -> Callable[..., Made]:
-    def made(next_offset: int | None = None, policy: FlushPolicy = QUICK) -> Made:
+    def made(
+        next_offset: int | None = None,
+        policy: FlushPolicy = QUICK,
+        check_log: CheckLog = unchanged,
+    ) -> Made:
         lake, letters = MemoryLake(next_offset), Letters()
-        owner = Partitions("events", "a-topic", lake=lake, dead_letters=letters, policy=policy)
+        owner = Partitions(
+            *("events", "a-topic"), lake=lake, dead_letters=letters, policy=policy,
+            check_log=check_log,
+        )  # fmt: skip
         return owner, lake, letters, Asked()
 
     return made
@@ -257,7 +277,13 @@ class Told(Observer):
 async def test_an_observer_is_told_what_becomes_of_the_partitions() -> None:
     lake, asked, told = MemoryLake(), Asked(), Told()
     owner = Partitions(
-        "events", "a-topic", lake=lake, dead_letters=Letters(), policy=QUICK, observer=told
+        "events",
+        "a-topic",
+        lake=lake,
+        dead_letters=Letters(),
+        policy=QUICK,
+        check_log=unchanged,
+        observer=told,
     )
     await owner.resume({3}, {3: (0, 90)})
     await owner.take(owner.prepare(batch(logged(4), 4)), asked)
@@ -270,3 +296,25 @@ async def test_an_observer_is_told_what_becomes_of_the_partitions() -> None:
         ("held up", 3, "lake_unavailable"),
         ("flushed", 3, 2),
     ]
+
+
+async def test_nothing_is_written_of_records_that_may_be_of_another_log(
+    make: Callable[..., Made],
+) -> None:
+    answers: list[Exception | None] = [None, BrokerUnavailable("down"), BrokerUnavailable("down"),
+                                       None, LogReplaced("another")]  # fmt: skip
+
+    async def check() -> None:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    owner, lake, letters, asked = make(check_log=check)
+    await owner.resume({3}, {3: (0, 90)})
+    bad = RecordBatch(LogPartition("a-topic", 3), 0, [0], [0], [b"key"], [b"junk"])
+    await owner.take(owner.prepare(bad), asked)
+    assert not await owner.flush(3)
+    await owner.flush_all()
+    with pytest.raises(LogReplaced):
+        await owner.flush_all()
+    assert (lake.flushes, letters.sent, owner.durable()) == ([], [], {3: 0})

@@ -1,6 +1,7 @@
 """Asking Kafka for the id of a topic, which aiokafka does not.
 
-A topic that was deleted and created again has another id, and is another log.
+A topic that was deleted and created again has another id, and is another log. One with more
+partitions than before has the same id, but its keys go elsewhere.
 Source: KIP-516 (topic identifiers), Metadata request version 12.
 """
 
@@ -25,8 +26,10 @@ from aiokafka.protocol.types import (
 )
 
 from runfold.schemas.errors import BrokerUnavailable, ConfigurationError
+from runfold.schemas.lake import LogDescription
 
 _NO_ID = bytes(16)
+_ANSWER_WITHIN_MS = 5_000
 
 
 class _Uuid(AbstractType[bytes]):
@@ -112,21 +115,58 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):
         return request_struct_class([(_NO_ID, self._topic, {})], False, False, {})
 
 
-async def topic_id(bootstrap: str, topic: str) -> str:
-    """Return Kafka's id of `topic`, as its own tools print it (22 characters).
+class TopicWatch:
+    """Says which log a topic is now. Used from one event loop; connects when asked first."""
 
-    Raises: BrokerUnavailable (retry); ConfigurationError where there is no such topic.
-    """
-    client = AIOKafkaClient(bootstrap_servers=bootstrap)
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._client: AIOKafkaClient | None = None
+
+    async def look(self) -> LogDescription:
+        """Return what Kafka says of the topic now.
+
+        Raises: BrokerUnavailable (retry); ConfigurationError where there is no such topic.
+        """
+        try:
+            client = await self._connected()
+            request = _MetadataRequest(self._topic)
+            response: Any = await client.send(client.get_random_node(), request)
+        except (KafkaError, OSError) as error:
+            await self.close()
+            raise BrokerUnavailable(
+                f"no answer from Kafka at {self._bootstrap}: {error}"
+            ) from error
+        for _, name, raw_id, _, partitions, *_ in response.topics:
+            if name == self._topic and raw_id != _NO_ID:
+                topic_id = base64.urlsafe_b64encode(raw_id).decode().rstrip("=")
+                return LogDescription(topic_id, self._topic, len(partitions))
+        raise ConfigurationError(f"Kafka at {self._bootstrap} has no topic {self._topic!r}")
+
+    async def close(self) -> None:
+        """Give up the connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _connected(self) -> AIOKafkaClient:
+        if self._client is None:
+            client = AIOKafkaClient(
+                bootstrap_servers=self._bootstrap, request_timeout_ms=_ANSWER_WITHIN_MS
+            )
+            try:
+                await client.bootstrap()
+            except BaseException:
+                await client.close()
+                raise
+            self._client = client
+        return self._client
+
+
+async def describe_topic(bootstrap: str, topic: str) -> LogDescription:
+    """Return what Kafka says of `topic`. Raises: as `TopicWatch.look`."""
+    watch = TopicWatch(bootstrap, topic)
     try:
-        await client.bootstrap()
-        node = client.get_random_node()
-        response: Any = await client.send(node, _MetadataRequest(topic))
-    except KafkaError as error:
-        raise BrokerUnavailable(f"no answer from Kafka at {bootstrap}: {error}") from error
+        return await watch.look()
     finally:
-        await client.close()
-    raw = next((each[2] for each in response.topics if each[1] == topic), _NO_ID)
-    if raw == _NO_ID:
-        raise ConfigurationError(f"Kafka at {bootstrap} has no topic {topic!r}")
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        await watch.close()

@@ -1,0 +1,40 @@
+"""What a lake notes of each of its logs, in `<topic id>/log.json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from runfold.schemas.errors import ConfigurationError
+from runfold.schemas.lake import LogDescription
+from runfold.sinks.durable_files import lake_errors, write_file
+from runfold.sinks.lake_files import topic_folder
+
+_FILE = "log.json"
+
+
+def read_description(root: Path, topic_id: str) -> LogDescription | None:
+    """Return what is noted of a log, None where nothing is.
+
+    Raises: LakeUnavailable; ConfigurationError (halt) where the note cannot be read.
+    """
+    path = topic_folder(root, topic_id) / _FILE
+    with lake_errors(path, "read"):
+        if not path.exists():
+            return None
+        content = path.read_bytes()
+    try:
+        return LogDescription(**orjson.loads(content))
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"{path} does not describe a log ({error}); remove it, and a worker notes it anew"
+        ) from error
+
+
+def write_description(root: Path, log: LogDescription) -> LogDescription:
+    """Note what `log` is, and return it. Raises: LakeUnavailable."""
+    path = topic_folder(root, log.topic_id) / _FILE
+    write_file(path, orjson.dumps(asdict(log), option=orjson.OPT_INDENT_2))
+    return log

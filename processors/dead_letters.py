@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Sequence
 
-import fastavro
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from runfold.processors.kept_letter import (
+    KeptLetter,
+    RecordPlace,
+    Resolution,
+    write_letter,
+    write_mark,
+)
 from runfold.processors.run_table import DeadLetter
-from runfold.schemas.codec.framing import written_header
-from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import BrokerUnavailable
+from runfold.schemas.record_batch import Headers
 from runfold.schemas.topic import DEAD_LETTERS
 
 _PATIENCE_SECONDS = 20.0
+_NO_HEADERS: Headers = ()
 
 
 class DeadLetterSender:
@@ -27,8 +32,6 @@ class DeadLetterSender:
         self._events_topic = events_topic
         self._topic = topic
         self._producer: AIOKafkaProducer | None = None
-        self._header = written_header("dead_letter")
-        self._schema = latest("dead_letter").parsed
 
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Return when every letter is acknowledged by the log.
@@ -37,25 +40,43 @@ class DeadLetterSender:
         sent again after a crash is told by its key.
         Raises: BrokerUnavailable (retry).
         """
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                producer = await self._connected()
-                sent = [
-                    await producer.send(self._topic, key=self._key(each), value=self._encode(each))
-                    for each in letters
-                ]
-                await asyncio.gather(*sent)
-        except (KafkaError, TimeoutError) as error:
-            await self.close()
-            raise BrokerUnavailable(
-                f"{len(letters)} dead letters not taken by topic {self._topic}: {error!r}"
-            ) from error
+        kept = [self._kept(each) for each in letters]
+        await self._send(
+            "dead letters", [(each.place, write_letter(each), _NO_HEADERS) for each in kept]
+        )
+
+    async def mark(self, resolutions: Sequence[tuple[RecordPlace, Resolution]]) -> None:
+        """Return when it is noted that these letters were resolved.
+
+        Delivery: at least once. Raises: BrokerUnavailable (retry).
+        """
+        marks = [(place, None, write_mark(place, what)) for place, what in resolutions]
+        await self._send("marks", marks)
 
     async def close(self) -> None:
         """Give up the connection."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
+
+    async def _send(
+        self, what: str, records: Sequence[tuple[RecordPlace, bytes | None, Headers]]
+    ) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                producer = await self._connected()
+                sent = [
+                    await producer.send(
+                        self._topic, key=place.key.encode(), value=value, headers=headers
+                    )
+                    for place, value, headers in records
+                ]
+                await asyncio.gather(*sent)
+        except (KafkaError, TimeoutError) as error:
+            await self.close()
+            raise BrokerUnavailable(
+                f"{len(records)} {what} not taken by topic {self._topic}: {error!r}"
+            ) from error
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -69,23 +90,14 @@ class DeadLetterSender:
             self._producer = producer
         return self._producer
 
-    def _key(self, letter: DeadLetter) -> bytes:
-        return f"{self._events_topic}/{letter.log.partition}/{letter.offset}".encode()
-
-    def _encode(self, letter: DeadLetter) -> bytes:
-        stream = io.BytesIO()
-        stream.write(self._header)
-        record = {
-            "topic": self._events_topic,
-            "topic_id": letter.log.topic_id,
-            "partition": letter.log.partition,
-            "offset": letter.offset,
-            "recorded_at": letter.recorded_at,
-            "reason": letter.reason,
-            "message": letter.message,
-            "key": letter.key,
-            "value": letter.value,
-            "headers": [],
-        }
-        fastavro.schemaless_writer(stream, self._schema, record)
-        return stream.getvalue()
+    def _kept(self, letter: DeadLetter) -> KeptLetter:
+        log = letter.log
+        return KeptLetter(
+            RecordPlace(self._events_topic, log.topic_id, log.partition, letter.offset),
+            letter.recorded_at,
+            letter.reason,
+            letter.message,
+            letter.key,
+            letter.value,
+            letter.headers,
+        )

@@ -23,7 +23,7 @@ from runfold.schemas.event_ids import find_minted_id
 from runfold.schemas.lake import Flush, FlushCounts
 from runfold.schemas.offsets import LogPartition, OffsetRange
 from runfold.schemas.past_runs import PastRuns
-from runfold.schemas.record_batch import RecordBatch
+from runfold.schemas.record_batch import Headers, RecordBatch
 from runfold.schemas.run_state import RunState
 
 _US_PER_MS = 1000
@@ -44,6 +44,7 @@ class DeadLetter:
     message: str
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
 
 
 _LONGEST_SILENCE_US = 10 * 60 * 1_000_000
@@ -177,6 +178,7 @@ class RunTable:
                 each.message,
                 batch.keys[each.row],
                 batch.values[each.row],
+                batch.headers_of(each.row),
             )
             for each in rejected
         ]

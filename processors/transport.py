@@ -161,6 +161,7 @@ def _batch(topic_id: str, tp: TopicPartition, position: int, records: list[Any])
         [record.timestamp for record in records],
         [record.key for record in records],
         [record.value for record in records],
+        lambda row: records[row].headers,
     )
 
 
@@ -262,6 +263,8 @@ class RecordBatchConsumer(driver.Consumer):
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit what is durable and not committed yet."""
         del topics, start_new_transaction
+        if self._thread.should_stop:  # after a crash nobody answers there; the lake knows the way
+            return False
         assigned = {TP(*tp) for tp in self.assignment()}
         durable = {
             TP(self._subscription.topic, partition): offset

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from runfold.schemas.offsets import LogPartition, OffsetRange
+
+Headers = Sequence[tuple[str, bytes | None]]
+"""The headers of one record, by name, in their order; a name may come twice."""
+
+
+def no_headers(row: int) -> Headers:
+    """Return none, for any row."""
+    del row
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +23,8 @@ class RecordBatch:
 
     Shape: n >= 1 records; the lists are as long as each other; offsets strictly increasing, gaps
     normal. `position` is where the reader stood before: offsets from `position` up to the first
-    record hold no record. `covers` is therefore all that this batch accounts for.
+    record hold no record. `covers` is therefore all that this batch accounts for. `headers_of`
+    gives the headers of a row; it is asked for those of rejected records alone.
     Units: `timestamps_ms` milliseconds since 1970 UTC, set by the log.
     """
 
@@ -23,6 +34,7 @@ class RecordBatch:
     timestamps_ms: list[int]
     keys: list[bytes | None]
     values: list[bytes | None]
+    headers_of: Callable[[int], Headers] = field(default=no_headers, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -46,4 +58,5 @@ class RecordBatch:
             self.timestamps_ms[at:],
             self.keys[at:],
             self.values[at:],
+            lambda row: self.headers_of(at + row),
         )

@@ -132,7 +132,7 @@ async def dead_letters_of(bootstrap: str, topic: str, count: int) -> list[dict[s
         give_up_at = time.monotonic() + 30
         while len(letters) < count and time.monotonic() < give_up_at:
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
+                for record in (each for each in records if each.value is not None):
                     body = io.BytesIO(record.value[SINGLE_OBJECT_HEADER_BYTES:])
                     letter = fastavro.schemaless_reader(body, schema, None)
                     if isinstance(letter, dict) and letter["topic"] == topic:

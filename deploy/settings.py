@@ -56,6 +56,13 @@ class Settings(BaseSettings):
         description="HOST:PORT where a worker serves /healthz, /readyz and /metrics; port 0 is a "
         "free one; default nowhere, and under `runfold up` a free one of this machine.",
     )
+    dead_letter_cap: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Share of a worker's last 10,000 records that may be dead letters before it "
+        "halts; 1 never halts.",
+    )
 
     @property
     def home(self) -> Path:

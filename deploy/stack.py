@@ -118,7 +118,7 @@ class Stack:
             time.sleep(_WATCH_SECONDS)
             code = None if self._worker is None else self._worker.exit_code()
             if code is not None and code < _KILLED:
-                last = tail_of(self.places.worker_log, 15)
+                last = last_words(self.places.worker_log)
                 raise PartFailed(f"the worker ended with code {code}; its log says:\n{last}")
             if code is not None:
                 self._start_worker(step)
@@ -180,6 +180,7 @@ class Stack:
             "--group", self._settings.group,
             "--flush-interval", str(self._settings.flush_interval_seconds),
             "--listen", self._settings.worker_listen or _ANY_FREE_PORT,
+            "--dead-letter-cap", str(self._settings.dead_letter_cap),
             "--data-dir", str(places.home),
             "--status-file", str(places.worker_status),
         ]  # fmt: skip
@@ -201,7 +202,7 @@ class Stack:
                 break
             time.sleep(0.05)
         raise PartFailed(
-            "the worker did not become ready; its log says:\n" + tail_of(self.places.worker_log, 15)
+            "the worker did not become ready; its log says:\n" + last_words(self.places.worker_log)
         )
 
     def _stop_worker(self, step: Step) -> None:
@@ -236,6 +237,13 @@ def is_stack_running(home: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def last_words(path: Path) -> str:
+    """Return the error that a command's log ends with, else its last lines."""
+    lines = tail_of(path, 15).splitlines()
+    errors = [at for at, line in enumerate(lines) if line.startswith("error: ")]
+    return "\n".join(lines[errors[-1] :] if errors else lines)
 
 
 def tail_of(path: Path, lines: int) -> str:

@@ -17,6 +17,7 @@ from typing import Protocol
 import structlog
 
 from runfold.processors.catching_up import catch_up
+from runfold.processors.dead_letter_cap import DeadLetterCap
 from runfold.processors.errors import lake_ahead, log_gone
 from runfold.processors.observer import Observer
 from runfold.processors.run_table import DeadLetter, RunTable
@@ -99,6 +100,7 @@ class Partitions:
         policy: FlushPolicy,
         framing: Framing = EVENT_FRAMING,
         check_log: CheckLog,
+        cap: DeadLetterCap | None = None,
         on_progress: OnProgress | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -109,6 +111,7 @@ class Partitions:
         self._policy = policy
         self._framing = framing
         self._check_log = check_log
+        self._cap = DeadLetterCap() if cap is None else cap
         self._on_progress = on_progress
         self._observer = observer or Observer()
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
@@ -191,7 +194,10 @@ class Partitions:
         return PreparedBatch(batch, decoding)
 
     async def take(self, prepared: PreparedBatch, seek_back: SeekBack) -> None:
-        """Fold a batch; where records before it are missing, have them read again."""
+        """Fold a batch; where records before it are missing, have them read again.
+
+        Raises: TooManyDeadLetters (halt), nothing of the batch folded.
+        """
         batch = prepared.batch
         partition = batch.log.partition
         try:
@@ -218,6 +224,8 @@ class Partitions:
                 await asyncio.sleep(self._policy.first_pause.total_seconds())
                 await seek_back(partition, table.next_offset)
                 return
+            place = f"{self._topic} partition {partition} offset {table.next_offset}"
+            self._cap.watch(len(batch), decoded.rejected, place)
             table.take(batch, decoded)
         await self._hold_back(partition)
 

@@ -15,14 +15,14 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from faust.types.transports import TransportT
 
+from runfold.processors.dead_letter_cap import DeadLetterCap
 from runfold.processors.dead_letters import DeadLetterSender
 from runfold.processors.log_guard import LogGuard, check_partitions
 from runfold.processors.monitor import LOOK_SECONDS, Seen, WorkerMonitor, stall_window
 from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions, PreparedBatch
 from runfold.processors.topic_watch import TopicWatch
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
-from runfold.schemas.codec.confluent import RegistryIds
-from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
+from runfold.schemas.codec.confluent import event_framing
 from runfold.schemas.errors import BrokerUnavailable, LogGone, RunfoldError
 from runfold.schemas.lake import LakeStore, LogDescription
 from runfold.schemas.topic import EVENTS
@@ -40,7 +40,8 @@ class WorkerSettings:
     Shape: `bootstrap` is HOST:PORT; workers of one `group` share the partitions of `topic`;
     `schema_registry` is the address of one, where records are framed with its ids.
     Units: `session_timeout_seconds` is the silence after which Kafka gives a worker's partitions
-    to another one.
+    to another one. `dead_letter_cap` is the share of the recent records beyond which the worker
+    halts instead of making dead letters of them; 1 is never reached.
     """
 
     bootstrap: str
@@ -49,6 +50,7 @@ class WorkerSettings:
     schema_registry: str | None = None
     flush: FlushPolicy = field(default_factory=FlushPolicy)
     session_timeout_seconds: float = 10.0
+    dead_letter_cap: float = 0.5
 
 
 class WorkerApp(faust.App):
@@ -99,6 +101,10 @@ def build_app(
         async for prepared in batches:
             try:
                 await owner.take(prepared, seek_back)
+            except RunfoldError as error:
+                log.error("the worker halts", code=error.code, error=str(error))
+                await app.crash(error)
+                raise
             except Exception as error:
                 # Faust would go on with the next batch over a table that is half folded.
                 batch = prepared.batch
@@ -163,8 +169,9 @@ def run_worker(
         lake=lake,
         dead_letters=sender,
         policy=settings.flush,
-        framing=_framing(settings.schema_registry),
+        framing=event_framing(settings.schema_registry),
         check_log=guard.check,
+        cap=DeadLetterCap(settings.dead_letter_cap),
         on_progress=on_progress,
         observer=monitor,
     )
@@ -194,12 +201,6 @@ async def _check_again(settings: WorkerSettings, topic: LogDescription) -> None:
             await LogGuard(watch, topic).check()
     finally:
         await watch.close()
-
-
-def _framing(schema_registry: str | None) -> Framing:
-    if schema_registry is None:
-        return EVENT_FRAMING
-    return Framing("event", RegistryIds(schema_registry, "event"))
 
 
 def _spare_the_garbage_collector() -> None:

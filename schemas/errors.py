@@ -12,6 +12,7 @@ RunfoldError
 ├── LakeUnavailable         retry        the lake cannot be written or read now
 ├── LakeAhead               retry        another worker is further on than this one
 ├── LakeCorrupt             retry        a lake file is not what its name says; it is set aside
+├── TooManyDeadLetters      halt         more recent records than the cap allows are no events
 └── QueryFailed             halt         DuckDB refused a statement
 """
 
@@ -117,6 +118,12 @@ class LakeCorrupt(RunfoldError):
 
     code = "lake_corrupt"
     disposition: ClassVar[Disposition] = "retry"
+
+
+class TooManyDeadLetters(RunfoldError):
+    """More of the recent records than the cap allows could not become events."""
+
+    code = "too_many_dead_letters"
 
 
 class QueryFailed(RunfoldError):

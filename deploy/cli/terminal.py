@@ -48,6 +48,14 @@ Broker = Annotated[
 Lake = Annotated[
     Path | None, typer.Option("--lake", help="Folder of the lake. [default: DATA_DIR/lake]")
 ]
+DeadLetterCap = Annotated[
+    float | None,
+    typer.Option(
+        "--dead-letter-cap",
+        metavar="SHARE",
+        help="Halt where more of the last 10,000 records are no events; 1 never. [default: 0.5]",
+    ),
+]
 
 
 def fail(message: str, *, hint: str | None = None, code: int = EXIT_FAILED) -> typer.Exit:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runfold.deploy.cli.terminal import ERR, OUT, Broker, DataDir, Lake, fail
+from runfold.deploy.cli.terminal import ERR, OUT, Broker, DataDir, DeadLetterCap, Lake, fail
 from runfold.deploy.settings import Settings, load_settings, running_stack
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def up(
             "--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"
         ),
     ] = None,
+    dead_letter_cap: DeadLetterCap = None,
 ) -> None:
     """Start Kafka and the worker in the foreground; Ctrl-C stops them.
 
@@ -39,7 +40,11 @@ def up(
     """
     run_stack(
         load_settings(
-            data_dir=data_dir, broker=broker, lake=lake, flush_interval_seconds=flush_interval
+            data_dir=data_dir,
+            broker=broker,
+            lake=lake,
+            flush_interval_seconds=flush_interval,
+            dead_letter_cap=dead_letter_cap,
         ),
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runfold.deploy.cli.terminal import Broker, DataDir, Lake
+from runfold.deploy.cli.terminal import Broker, DataDir, DeadLetterCap, Lake
 from runfold.deploy.settings import Settings, load_settings
 from runfold.schemas.errors import BrokerUnavailable, RunfoldError
 
@@ -54,6 +54,7 @@ def worker(
             help="Serve /healthz, /readyz and /metrics there; port 0 is a free one.",
         ),
     ] = None,
+    dead_letter_cap: DeadLetterCap = None,
     data_dir: DataDir = None,
     status_file: Annotated[
         Path | None, typer.Option("--status-file", hidden=True, help="Where to write progress.")
@@ -78,6 +79,7 @@ def worker(
         schema_registry=schema_registry,
         flush_interval_seconds=flush_interval,
         worker_listen=listen,
+        dead_letter_cap=dead_letter_cap,
         data_dir=data_dir,
     )
     configure_logging(verbose=verbose)
@@ -110,6 +112,7 @@ def _run(settings: Settings, monitor: WorkerMonitor, status: StatusFile | None) 
             topic=settings.topic,
             schema_registry=settings.schema_registry,
             flush=FlushPolicy(interval=settings.flush_interval),
+            dead_letter_cap=settings.dead_letter_cap,
         ),
         LocalLake(settings.lake_dir),
         monitor=monitor,

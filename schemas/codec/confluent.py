@@ -14,11 +14,19 @@ from typing import Any
 
 from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canonical_form
 
+from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.codec.registry import SchemaVersion, by_fingerprint, latest
 from runfold.schemas.errors import RegistryUnavailable
 
 _TIMEOUT_SECONDS = 5.0
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+
+
+def event_framing(schema_registry: str | None) -> Framing:
+    """Return how records of events are framed where a registry of that URL is used, or none."""
+    if schema_registry is None:
+        return EVENT_FRAMING
+    return Framing("event", RegistryIds(schema_registry, "event"))
 
 
 class RegistryIds(Mapping[int, SchemaVersion]):

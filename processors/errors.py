@@ -1,8 +1,21 @@
-"""What processors raise beyond the common tree."""
+"""What processors raise beyond the common tree.
+
+RunfoldError
+└── RepairFailed  dead_letter  a repair gives no event for one letter
+"""
 
 from __future__ import annotations
 
-from runfold.schemas.errors import LogGone
+from typing import ClassVar
+
+from runfold.schemas.errors import Disposition, LogGone, RunfoldError
+
+
+class RepairFailed(RunfoldError):
+    """A repair gives no event for one dead letter; the message says why."""
+
+    code = "repair_failed"
+    disposition: ClassVar[Disposition] = "dead_letter"
 
 
 def log_gone(topic: str, partition: int, needed: int, log_start: int) -> LogGone:

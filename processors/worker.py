@@ -102,7 +102,7 @@ def build_app(
             try:
                 await owner.take(prepared, seek_back)
             except RunfoldError as error:
-                log.error("the worker halts", code=error.code, error=str(error))
+                log.error("folding stops", code=error.code, error=str(error))
                 await app.crash(error)
                 raise
             except Exception as error:

@@ -10,6 +10,7 @@ import typer
 from runfold.deploy.cli.accept import accept_app
 from runfold.deploy.cli.audit import audit
 from runfold.deploy.cli.demo import demo
+from runfold.deploy.cli.dlq import dlq_app
 from runfold.deploy.cli.doctor import doctor
 from runfold.deploy.cli.imports import import_app
 from runfold.deploy.cli.query import query
@@ -67,6 +68,7 @@ app.command()(tail)
 app.command()(demo)
 app.add_typer(import_app)
 app.add_typer(accept_app)
+app.add_typer(dlq_app)
 
 
 def run() -> None:

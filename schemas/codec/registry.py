@@ -78,10 +78,17 @@ def schema_names() -> tuple[str, ...]:
 
 def _load(path: Traversable, name: str, version: int) -> SchemaVersion:
     try:
-        definition = json.loads(path.read_text("utf-8"))
-        parsed = fastavro.parse_schema(_without_logical_types(definition))
+        return schema_of(json.loads(path.read_text("utf-8")), name, version)
     except (ValueError, fastavro.schema.SchemaParseException) as error:
         raise SchemaError(f"schemas/avro/{path.name}: {error}") from error
+
+
+def schema_of(definition: dict[str, Any], name: str, version: int) -> SchemaVersion:
+    """Return a schema that is none of this package's files.
+
+    Raises: ValueError, SchemaParseException of fastavro.
+    """
+    parsed = fastavro.parse_schema(_without_logical_types(definition))
     crc = fingerprint(to_parsing_canonical_form(definition), "CRC-64-AVRO")
     return SchemaVersion(name, version, definition, parsed, bytes.fromhex(crc))
 

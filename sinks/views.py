@@ -60,9 +60,9 @@ def prepare_lake(root: Path) -> None:
 
     Delivery: safe to repeat. Raises: LakeUnavailable.
     """
-    _write_changed(root / VIEWS_FILE, views_sql(root).encode())
     _write_changed(root / EMPTY_EVENTS, _no_rows(lake_event_schema()))
     _write_changed(root / EMPTY_STATES, _no_rows(lake_state_schema()))
+    _write_changed(root / VIEWS_FILE, views_sql(root).encode())
 
 
 def duckdb_columns(schema: pa.Schema) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from runfold.deploy.settings import load_settings
 from runfold.schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from runfold.sinks.audit.run_record import RunRecord
     from runfold.sinks.query import LakeQueries
 
 _QUIET = "('run.heartbeat', 'log.written')"
@@ -44,18 +46,22 @@ def run(
     data_dir: DataDir = None,
 ) -> None:
     """Show one run: what it was, its timeline, its sub-runs, and whether anything is missing."""
+    from runfold.sinks.audit.run_record import run_record
     from runfold.sinks.query import open_lake
 
     with open_lake(load_settings(lake=lake, data_dir=data_dir).lake_dir) as lake_queries:
         shown = find_run(lake_queries, run_id)
+        days = shown["first_recorded_at"].date(), shown["last_recorded_at"].date()
+        record = run_record(lake_queries, shown["run_id"], days)
         kinds = "" if everything else f"and event_type not in {_QUIET} "
         bound = "" if everything or output is not Format.TABLE else f"limit {limit}"
         events = _events(lake_queries, shown, f'{kinds}order by occurred_at, "offset" {bound}')
         below = _descendants(lake_queries, shown["run_id"])
     if output is not Format.TABLE:
-        print_rows([{**shown, "timeline": events, "sub_runs": below}], output)
+        told = {**shown, "record": asdict(record), "timeline": events, "sub_runs": below}
+        print_rows([told], output)
         return
-    OUT.print(_header(shown))
+    OUT.print(_header(shown, record))
     OUT.print(_timeline(events, shown["started_at"]))
     hidden = shown["events"] - len(events)
     if hidden > 0:
@@ -122,7 +128,7 @@ def _descendants(lake_queries: LakeQueries, run_id: str) -> list[dict[str, Any]]
     )
 
 
-def _header(shown: dict[str, Any]) -> Table:
+def _header(shown: dict[str, Any], record: RunRecord) -> Table:
     facts: list[tuple[str, str]] = [
         ("run", f"[bold]{plain(shown['run_id'])}[/]"),
         ("agent", plain(" ".join(filter(None, (shown["agent_name"], shown["agent_version"]))))),
@@ -138,7 +144,7 @@ def _header(shown: dict[str, Any]) -> Table:
         ("cost", _cost(shown)),
         ("tools", _tools(shown)),
         ("error", plain(": ".join(filter(None, (shown["error_type"], shown["error_message"]))))),
-        ("record", _completeness(shown)),
+        ("record", _completeness(shown, record)),
     ]  # fmt: skip
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
@@ -174,11 +180,31 @@ def _tools(shown: dict[str, Any]) -> str:
     return f"{shown['tools_ended']} ended{failed}{still}"
 
 
-def _completeness(shown: dict[str, Any]) -> str:
-    missing = shown["missing_events"]
-    if not missing:
+def _completeness(shown: dict[str, Any], record: RunRecord) -> str:
+    if not record.missing:
         return f"[green]complete[/], {shown['events']:,} events"
-    return f"[red]missing {missing:,} of {shown['events'] + missing:,}[/] events"
+    parts = (
+        f"{record.dead_letters:,} dead letters" if record.dead_letters else "",
+        f"{record.declared_dropped:,} declared dropped" if record.declared_dropped else "",
+        f"{record.unidentified:,} may be dead letters without an id" if record.unidentified else "",
+    )
+    known = ", ".join(filter(None, parts))
+    said = f"missing {record.missing:,} of {shown['events'] + record.missing:,}"
+    return f"[red]{said}[/]{f' ({known})' if known else ''}: {_numbers(record)}"
+
+
+def _numbers(record: RunRecord) -> str:
+    """Return the numbers that are missing, by producer where there are several."""
+    from runfold.sinks.audit.accounts import ranges_text
+
+    producers = sorted({hole.producer for hole in record.holes})
+    texts = {
+        name: ranges_text((each.first, each.last) for each in record.holes if each.producer == name)
+        for name in producers
+    }
+    if len(texts) == 1:
+        return texts[producers[0]]
+    return "; ".join(f"{text} of {producer}" for producer, text in texts.items())
 
 
 def _timeline(events: list[dict[str, Any]], started_at: datetime) -> Table:

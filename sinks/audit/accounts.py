@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from runfold.schemas.offsets import OffsetRange, merge_ranges, without
@@ -69,6 +69,16 @@ def account(run_id: str, producer: str, evidence: Evidence, *, unread: int | Non
 def size(numbers: Sequence[OffsetRange]) -> int:
     """Return how many numbers these are."""
     return sum(map(len, numbers))
+
+
+_MOST_RANGES = 8
+
+
+def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
+    """Return ranges as people write them, `88-104, 230`, shortened where there are many."""
+    said = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
+    more = len(said) - _MOST_RANGES
+    return ", ".join(said[:_MOST_RANGES]) + (f" … and {more:,} more ranges" if more > 0 else "")
 
 
 def _the_first(numbers: Numbers, count: int) -> Numbers:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from runfold.schemas.event_ids import split_minted_id
 from runfold.schemas.offsets import OffsetRange, merge_ranges, runs_of
 from runfold.schemas.vocabulary import DROPPED_EVENT
-from runfold.sinks.audit.accounts import Evidence, account
+from runfold.sinks.audit.accounts import Evidence, account, ranges_text
 from runfold.sinks.audit.drops import read_drop
 from runfold.sinks.audit.offsets import lag
 from runfold.sinks.audit.report import Account, Facts, Finding, Scope
@@ -109,16 +109,6 @@ def missing_events(accounts: Iterable[Account]) -> Iterator[Finding]:
             facts = {"run_id": each.run_id, "producer": each.producer, "ranges": ranges}
             counts = {name: getattr(each, name) for name in SUMMED}
             yield Finding("missing_events", says, facts | counts)
-
-
-_MOST_RANGES = 8
-
-
-def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
-    """Return ranges as people write them, `88-104, 230`, shortened where there are many."""
-    said = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
-    more = len(said) - _MOST_RANGES
-    return ", ".join(said[:_MOST_RANGES]) + (f" … and {more:,} more ranges" if more > 0 else "")
 
 
 class _Unread:

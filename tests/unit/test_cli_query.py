@@ -21,8 +21,9 @@ from runfold.deploy.cli.app import run as run_command_line
 from runfold.deploy.cli.runs import moment
 from runfold.deploy.cli.terminal import OUT
 from runfold.schemas.errors import ConfigurationError
+from runfold.schemas.event import Event
 from runfold.sinks.lake import LocalLake
-from tests.lakes_of_events import NOON_US, LakeOfEvents, event, now_us
+from tests.lakes_of_events import NOON_US, LakeOfEvents, encoded, event, now_us
 
 Runfold = Callable[..., "Answer"]
 MINTED = "rf00000000000000000001.1"
@@ -459,8 +460,34 @@ def test_all_events_are_shown_where_all_are_asked_for(runfold: Runfold) -> None:
 
 @pytest.mark.usefixtures("fleet")
 def test_missing_events_are_counted(runfold: Runfold) -> None:
-    assert "missing 2 of 4 events" in runfold("run", "old").out
+    assert re.search(r"record +missing 2 of 4: 2-3 *$", runfold("run", "old").out, re.MULTILINE)
     assert "!" in next(line for line in runfold("runs").out.splitlines() if "old" in line)
+
+
+def test_what_became_of_missing_events_is_told(runfold: Runfold, lake: LakeOfEvents) -> None:
+    def numbered(number: int) -> Event:
+        return event("r", "custom", number, event_id=f"{MINTED}-{number}")
+
+    lake.put(*map(numbered, (1, 2, 4, 9, 12)))
+    lake.put_records([(b"r", encoded(numbered(3))[:80])])
+    lake.put_records([(b"r", encoded(numbered(10))[:80]), (b"r", b"no event")])
+    declared = {"producer": MINTED, "ranges": [[5, 8]], "events": 4, "reason": "journal_full"}
+    lake.put(event("r", "custom", name="events.dropped", attributes=json.dumps(declared)))
+    known = r"\(2 dead letters, 4 declared dropped, 1 may be dead letters without an id\)"
+    assert re.search(rf"missing 7 of 13 {known}: 3, 5-8, 10-11 *$", runfold("run", "r").out, re.M)
+    [told] = runfold("run", "r", "--format", "json").json
+    assert told["record"]["missing"] == 7
+    assert told["record"]["holes"][0] == {"producer": MINTED, "first": 3, "last": 3}
+
+
+def test_missing_events_of_several_producers_are_told_apart(
+    runfold: Runfold, lake: LakeOfEvents
+) -> None:
+    other = MINTED.replace(".1", ".2")
+    lake.put(
+        event("r", "custom", event_id=f"{MINTED}-2"), event("r", "custom", event_id=f"{other}-3")
+    )
+    assert f"missing 3 of 5: 1 of {MINTED}; 1-2 of {other}" in runfold("run", "r").out
 
 
 @pytest.mark.usefixtures("fleet")

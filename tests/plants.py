@@ -94,6 +94,11 @@ PLANTS: dict[str, Callable[[pytest.MonkeyPatch, int], None]] = {
 }
 
 
+def hit_ids(event_ids: pl.Series, rate: int) -> set[str]:
+    """Return the ids of the events that `drop` and `twice` hit at that rate."""
+    return set(event_ids.to_frame("event_id").filter(_hit(rate))["event_id"])
+
+
 def _hit(rate: int) -> pl.Expr:
     return pl.col("event_id").hash(_SEED) % rate == 0
 

@@ -37,16 +37,19 @@ class DemoRecord:
     bad: BadRecord | None = None
 
 
-def generate_fleet(seed: int, now: datetime, runs: int = 300) -> Iterator[DemoRecord]:
+def generate_fleet(
+    seed: int, now: datetime, runs: int = 300, *, losses: bool = True
+) -> Iterator[DemoRecord]:
     """Yield what a fleet published in the last hours up to `now`, in order of arrival.
 
     Shape: `runs` runs with their sub-agents; those that `now` cuts off are still running. Two
-    in a hundred events come twice, one run lost events on the way, a few records are bad.
+    in a hundred events come twice, a few records are bad, and with `losses` one run lost events
+    on the way.
     Delivery: the same records with the same ids for the same arguments.
     """
     now_us = _microseconds(now)
     spoiled = _spoil(seed, now_us)
-    for record in _by_time(seed, now_us, runs):
+    for record in _by_time(seed, now_us, runs, losses=losses):
         if record.at_us > now_us:
             break
         while spoiled and spoiled[0].at_us <= record.at_us:
@@ -77,11 +80,13 @@ def _spoil(seed: int, now_us: int) -> list[DemoRecord]:
     return sorted(records, key=lambda each: each.at_us)
 
 
-def _by_time(seed: int, now_us: int, runs: int, *, live: bool = False) -> Iterator[DemoRecord]:
+def _by_time(
+    seed: int, now_us: int, runs: int, *, live: bool = False, losses: bool = True
+) -> Iterator[DemoRecord]:
     """Merge the records of all runs; a run joins when the clock has come to its start."""
     waiting: list[tuple[int, int, DemoRecord]] = []
     order = count()
-    for started_us, records in _runs(seed, now_us, runs, live=live):
+    for started_us, records in _runs(seed, now_us, runs, live=live, losses=losses):
         while waiting and waiting[0][0] <= started_us:
             yield heapq.heappop(waiting)[2]
         for record in records:
@@ -91,7 +96,7 @@ def _by_time(seed: int, now_us: int, runs: int, *, live: bool = False) -> Iterat
 
 
 def _runs(
-    seed: int, now_us: int, runs: int, *, live: bool
+    seed: int, now_us: int, runs: int, *, live: bool, losses: bool
 ) -> Iterator[tuple[int, list[DemoRecord]]]:
     """Yield each run's start and its records, by start."""
     rng = Random(f"{seed}:starts")
@@ -99,7 +104,7 @@ def _runs(
     starts = sorted(now_us - int(span_us * rng.random()) for _ in range(runs))
     processes = {agent.name: Process(f"rf{digest(seed, now_us, agent.name)}") for agent in AGENTS}
     failed: dict[str, str] = {}
-    lossy = runs // 2
+    lossy = runs // 2 if losses else None
     number = 0
     started_us = now_us
     while number < runs or live:

@@ -93,6 +93,14 @@ PLANTS: dict[str, Callable[[pytest.MonkeyPatch, int], None]] = {
     "short-rows": short_rows,
 }
 
+FOUND_AS = {
+    "drop": "records_short",
+    "twice": "state_differs",
+    "short-range": "hole",
+    "short-rows": "rows_and_label",
+}
+"""What `runfold audit` is to find of each."""
+
 
 def hit_ids(event_ids: pl.Series, rate: int) -> set[str]:
     """Return the ids of the events that `drop` and `twice` hit at that rate."""

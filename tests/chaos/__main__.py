@@ -1,39 +1,61 @@
 """`python -m tests.chaos`: break the pipeline at random while it works, then compare.
 
 The states must equal those of an independent pass over the log (`tests/independent_fold.py`), every
-offset must tile, and no worker may have needed a hand. The seed is printed; the same seed gives the
-same events and the same order of faults, not the same timing.
+offset must tile, `runfold audit` must find that the ledger balances, and no worker may have needed
+a hand. With `--plant` the workers have a bug, and all that counts is that the audit finds it. The
+seed is printed; the same seed gives the same events and the same order of faults, not the same
+timing.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
+import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from typing import Any
 
 from runfold.deploy.embedded import KafkaOptions, KafkaServer, prepare_runtime
-from runfold.producers.demo import generate_fleet
 from runfold.producers.topic_setup import ensure_topics
-from runfold.schemas.codec.encoder import SparseEncoder
-from runfold.schemas.codec.registry import latest
 from runfold.schemas.topic import DEAD_LETTERS, EVENTS
 from tests.chaos.faults import FAULTS, Pipeline, mount_disk, unmount_disk
+from tests.chaos.feed import Publishing, records
 from tests.independent_fold import Log, expected_rows, read_log
-from tests.integration.stack_parts import PlainDuckDB
+from tests.integration.stack_parts import PLAIN, PlainDuckDB, planted
+from tests.plants import FOUND_AS, PLANTS
 
 DRAIN_SECONDS = 180.0
-Record = tuple[bytes | None, bytes | None]
+STILL_SECONDS = 10.0
+"""A lake with a planted hole is drained when it has not changed for so long."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How one seed is run.
+
+    Units: `rate` in events a second; `plant_rate` one event, or file, in so many.
+    """
+
+    events: int
+    seconds: float
+    rate: int
+    plant: str | None
+    plant_rate: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it went."""
+
+    well: bool
+    faults: Counter[str]
 
 
 def say(text: str) -> None:
@@ -41,87 +63,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def records(seed: int, events: int) -> Iterator[Record]:
-    """Yield keys and values: fleets one after another, 2 % repeated, 0.1 % damaged."""
-    dice = random.Random(seed)
-    encode = SparseEncoder(latest("event"))
-    sent = 0
-    fleet_seed = seed * 1000
-    while sent < events:
-        fleet_seed += 1
-        for record in generate_fleet(fleet_seed, datetime(2026, 11, 21, 7, tzinfo=UTC), runs=300):
-            if record.event is None:
-                continue
-            key, value = record.event["run_id"].encode(), encode(record.event)
-            if dice.random() < 0.001:
-                value = damaged(value, dice)
-            yield key, value
-            sent += 1
-            if dice.random() < 0.02:
-                yield key, value
-            if sent >= events:
-                return
-
-
-def damaged(value: bytes, dice: random.Random) -> bytes:
-    """Return `value` torn, lengthened, or with another header."""
-    kind = dice.randrange(4)
-    if kind == 0:
-        return value[: dice.randrange(len(value))]
-    if kind == 1:
-        return value + bytes(dice.randrange(1, 9))
-    return dice.randbytes(10 if kind == 2 else 40) + value[10:]
-
-
-class Publishing(threading.Thread):
-    """Publishes in the background, through whatever happens to the broker."""
-
-    def __init__(self, bootstrap: str, topic: str, source: Iterator[Record], *, rate: int) -> None:
-        super().__init__(daemon=True)
-        self._broker, self._topic, self._source = bootstrap, topic, source
-        self._rate = rate
-        self.sent = 0
-        self.failed: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            asyncio.run(self._publish())
-        except Exception as error:  # noqa: BLE001 - the edge of the thread; the run reports it
-            self.failed = error
-
-    async def _publish(self) -> None:
-        pending: list[Record] = []
-        started = time.monotonic()
-        for record in self._source:
-            pending.append(record)
-            if len(pending) == 500:
-                await self._send(pending)
-                pending = []
-                ahead = self.sent / self._rate - (time.monotonic() - started)
-                await asyncio.sleep(max(0.0, ahead))
-        await self._send(pending)
-
-    async def _send(self, batch: list[Record]) -> None:
-        while True:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._broker, acks="all", request_timeout_ms=10_000
-            )
-            try:
-                await producer.start()
-                sent = [await producer.send(self._topic, v, key=k) for k, v in batch]
-                await asyncio.gather(*sent)
-                self.sent += len(batch)
-                return
-            except KafkaError:
-                await asyncio.sleep(0.5)  # sent again as a whole: duplicates are the workers' job
-            finally:
-                await producer.stop()
-
-
-def run(seed: int, *, events: int, seconds: float, rate: int) -> bool:
-    """Run one seed; say what happened; return whether all was well."""
-    dice = random.Random(seed)
-    say(f"seed {seed}: {events} events, faults for {seconds:.0f} s")
+def run(seed: int, wanted: Wanted) -> Outcome:
+    """Run one seed; say what happened."""
+    bug = f", {wanted.plant} planted" if wanted.plant else ""
+    say(f"seed {seed}: {wanted.events} events, faults for {wanted.seconds:.0f} s{bug}")
     with tempfile.TemporaryDirectory(prefix="runfold-chaos-") as folder:
         root = Path(folder)
         kafka = KafkaServer(
@@ -132,41 +77,39 @@ def run(seed: int, *, events: int, seconds: float, rate: int) -> bool:
         disk = mount_disk(root / "disk", mebibytes=2000)
         try:
             with kafka:
-                return _run(dice, seed, kafka, (root, disk), events, seconds, rate)
+                return _run(seed, kafka, (root, disk), wanted)
         finally:
             if disk is not None:
                 unmount_disk(disk)
 
 
 def _run(
-    dice: random.Random,
-    seed: int,
-    kafka: KafkaServer,
-    places: tuple[Path, Path | None],
-    events: int,
-    seconds: float,
-    rate: int,
-) -> bool:
+    seed: int, kafka: KafkaServer, places: tuple[Path, Path | None], wanted: Wanted
+) -> Outcome:
     root, disk = places
     topic = f"chaos-{seed}"
     asyncio.run(
         ensure_topics(kafka.bootstrap, [replace(EVENTS, name=topic, partitions=6), DEAD_LETTERS])
     )
     lake = (disk or root) / "lake"
-    pipeline = Pipeline(kafka, topic, lake, disk)
-    publishing = Publishing(kafka.bootstrap, topic, records(seed, events), rate=rate)
+    program = planted(wanted.plant, wanted.plant_rate) if wanted.plant else PLAIN
+    pipeline = Pipeline(kafka, topic, lake, disk, program)
+    source = records(seed, wanted.events)
+    publishing = Publishing(kafka.bootstrap, topic, source, rate=wanted.rate)
     for _ in range(3):
         pipeline.start_worker()
     try:
         publishing.start()
-        _break_things(pipeline, dice, publishing, seconds)
+        _break_things(pipeline, random.Random(seed), publishing, wanted.seconds)
         publishing.join()
         if publishing.failed is not None:
             raise publishing.failed
         log = asyncio.run(read_log(kafka.bootstrap, topic))
-        drained = _drain(pipeline, PlainDuckDB(lake), log.records)
+        whole = wanted.plant is None
+        drained = _drain(pipeline, PlainDuckDB(lake), log.records, whole=whole)
         codes = pipeline.stop_all()
-        return _compare(pipeline, PlainDuckDB(lake), log, drained=drained, codes=codes)
+        well = _compare(pipeline, PlainDuckDB(lake), log, drained=drained, codes=codes)
+        return Outcome(_judge(well, _audit(pipeline), wanted.plant), Counter(pipeline.survived))
     finally:
         pipeline.kill_all()
 
@@ -186,25 +129,61 @@ def _break_things(
         pipeline.survived[name] = pipeline.survived.get(name, 0) + 1
 
 
-def _drain(pipeline: Pipeline, lake: PlainDuckDB, expected: int) -> float | None:
-    started = time.monotonic()
+def _drain(pipeline: Pipeline, lake: PlainDuckDB, expected: int, *, whole: bool) -> float | None:
+    """Wait until the lake accounts for all records, or, where not `whole`, stands still."""
+    started = changed_at = time.monotonic()
+    accounted = 0
     while time.monotonic() - started < DRAIN_SECONDS:
         dead = [worker for worker in pipeline.workers if worker.process.poll() is not None]
         if dead:
             say(f"  a worker ended by itself:\n{dead[0].said()[-4000:]}")
             return None
-        if lake.accounted() == expected:
-            return time.monotonic() - started
+        before, accounted = accounted, lake.accounted()
+        if accounted != before:
+            changed_at = time.monotonic()
+        still = time.monotonic() - changed_at > STILL_SECONDS
+        if accounted == expected or (still and not whole):
+            return changed_at - started
         time.sleep(0.5)
-    say(f"  not drained: {lake.accounted()} of {expected}")
+    say(f"  not drained: {accounted} of {expected}")
     for worker in pipeline.workers:
         say(worker.said()[-2000:])
     return None
 
 
+def _audit(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what `runfold audit` says of the lake."""
+    where = ["--broker", pipeline.kafka.bootstrap, "--topic", pipeline.topic]
+    where += ["--lake", str(pipeline.lake), "--data-dir", str(pipeline.lake.parent)]
+    command = [sys.executable, "-m", "runfold.deploy", "audit", "--format", "json", *where]
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not done.stdout:
+        raise AssertionError(f"runfold audit: exit code {done.returncode}\n{done.stderr}")
+    said: dict[str, Any] = json.loads(done.stdout)
+    ledger = {name: count for name, count in said["ledger"].items() if count}
+    say(f"  audited in {time.monotonic() - started:.1f} s: {ledger}")
+    if said["ok"] != (done.returncode == 0):
+        raise AssertionError(f"runfold audit: ok is {said['ok']}, exit code {done.returncode}")
+    return said
+
+
+def _judge(well: dict[str, bool], audit: dict[str, Any], plant: str | None) -> bool:
+    """Say what holds and what the audit found; return whether all is as it should be."""
+    kinds = Counter(each["kind"] for each in audit["findings"])
+    if plant is None:
+        well["ledger balances"] = audit["ok"]
+    for finding in audit["findings"][:5]:
+        say(f"  {finding['kind']}: {finding['says']}")
+    say(f"  the audit found {dict(kinds) or 'nothing'}")
+    for name, holds in well.items():
+        say(f"  {'ok  ' if holds else 'FAIL'} {name}")
+    return all(well.values()) if plant is None else FOUND_AS[plant] in kinds
+
+
 def _compare(
     pipeline: Pipeline, lake: PlainDuckDB, log: Log, *, drained: float | None, codes: list[int]
-) -> bool:
+) -> dict[str, bool]:
     expected, found = expected_rows(log), lake.runs()
     everyone = expected.keys() | found
     wrong = [run_id for run_id in everyone if expected.get(run_id) != found.get(run_id)]
@@ -228,9 +207,7 @@ def _compare(
     )
     for run_id in wrong[:3]:
         say(f"  {run_id}: expected {expected.get(run_id)}\n    found {found.get(run_id)}")
-    for name, holds in well.items():
-        say(f"  {'ok  ' if holds else 'FAIL'} {name}")
-    return all(well.values())
+    return well
 
 
 def main() -> None:
@@ -240,15 +217,19 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--seconds", type=float, default=150)
     parser.add_argument("--rate", type=int, default=3000, help="events a second")
+    parser.add_argument("--plant", choices=PLANTS, help="a bug that the workers are to have")
+    parser.add_argument("--plant-rate", type=int, default=1000, help="one event or file in so many")
     given = parser.parse_args()
+    wanted = Wanted(given.events, given.seconds, given.rate, given.plant, given.plant_rate)
     seeds = given.seed or [random.SystemRandom().randrange(10**6)]
-    results = {
-        seed: run(seed, events=given.events, seconds=given.seconds, rate=given.rate)
-        for seed in seeds
-    }
-    for seed, well in results.items():
-        say(f"seed {seed}: {'well' if well else 'BROKEN'}")
-    raise SystemExit(0 if all(results.values()) else 1)
+    outcomes = {seed: run(seed, wanted) for seed in seeds}
+    for seed, outcome in outcomes.items():
+        say(f"seed {seed}: {'well' if outcome.well else 'BROKEN'}")
+    survived = sum((outcome.faults for outcome in outcomes.values()), Counter[str]())
+    say(f"faults in all: {survived.total()}")
+    for name, count in survived.most_common():
+        say(f"  {count:4} {name}")
+    raise SystemExit(0 if all(outcome.well for outcome in outcomes.values()) else 1)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from runfold.deploy.embedded import KafkaServer
-from tests.integration.stack_parts import WorkerProcess
+from tests.integration.stack_parts import PLAIN, WorkerProcess
 
 LONGER_THAN_THE_SESSION_SECONDS = 13.0
 
@@ -20,19 +20,22 @@ LONGER_THAN_THE_SESSION_SECONDS = 13.0
 class Pipeline:
     """A broker, some workers over one lake, and what has been done to them.
 
-    Shape: `disk` is a file system of its own that the lake lies on, None where none can be made.
+    Shape: `disk` is a file system of its own that the lake lies on, None where none can be made;
+    `program` is what the workers run.
     """
 
     kafka: KafkaServer
     topic: str
     lake: Path
     disk: Path | None
+    program: Sequence[str] = PLAIN
     workers: list[WorkerProcess] = field(default_factory=list)
     survived: dict[str, int] = field(default_factory=dict)
 
     def start_worker(self) -> None:
         """Start one more worker."""
-        self.workers.append(WorkerProcess(self.kafka.bootstrap, self.topic, self.lake))
+        worker = WorkerProcess(self.kafka.bootstrap, self.topic, self.lake, program=self.program)
+        self.workers.append(worker)
 
     def check_alive(self) -> None:
         """Fail where a worker ended by itself."""

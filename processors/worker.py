@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -183,7 +183,7 @@ def run_worker(
     try:
         worker.execute_from_commandline()
     except BaseException as ended:
-        cause = _cause(worker, app)
+        cause = _cause(worker, app, ended)
         if isinstance(cause, LogGone):
             asyncio.run(_check_again(settings, topic))
         if cause is not None:
@@ -210,11 +210,18 @@ def _spare_the_garbage_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _cause(worker: Any, app: WorkerApp) -> RunfoldError | None:
+def _cause(worker: Any, app: WorkerApp, ended: BaseException) -> RunfoldError | None:
     """Return the error, in our words, that ended the worker."""
-    for reason in (worker.crash_reason, app.crash_reason):
+    for reason in (worker.crash_reason, app.crash_reason, *_chain(ended)):
         if isinstance(reason, RunfoldError):
             return reason
         if isinstance(reason, KafkaError):
             return BrokerUnavailable(f"Kafka failed the worker: {reason!r}")
     return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield what led to `error`: Faust turns what fails it as it starts into an exit code."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

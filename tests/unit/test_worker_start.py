@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 from runfold.processors import worker
 from runfold.schemas.errors import BrokerUnavailable
+from runfold.schemas.lake import LogDescription
 from runfold.sinks.lake import LocalLake
 
-async def topic_id(bootstrap, topic):
-    return "a-topic"
+async def look(watch):
+    return LogDescription("a-topic", "events", 3)
 
-worker.topic_id = topic_id
+worker.TopicWatch.look = look  # the broker answers once
 try:
     worker.run_worker(worker.WorkerSettings("127.0.0.1:1"), LocalLake(Path(sys.argv[1])))
 except BrokerUnavailable as error:

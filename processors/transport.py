@@ -63,8 +63,14 @@ class Subscription:
 class RecordBatchThread(driver.AIOKafkaConsumerThread):
     """Fetches batches, in the consumer's own thread and event loop."""
 
-    _seeks = 0
     _one_fetch: asyncio.Lock | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._sought: dict[TopicPartition, int] = {}
+        """Where was sought to during the fetch that runs."""
+        self._handed_on: dict[TopicPartition, int] = {}
+        """Behind the last record that was handed on, or where reading began."""
 
     async def fetch_batches(self, topic_id: str, partitions: set[TP]) -> list[RecordBatch]:
         """Return what is there of `partitions`, at the latest after `POLL_SECONDS`.
@@ -84,14 +90,22 @@ class RecordBatchThread(driver.AIOKafkaConsumerThread):
             assignment = subscriptions.subscription.assignment
             if assignment is None or not assignment.active:
                 return []
-            seeks, before = self._seeks, _positions(assignment, partitions)
+            self._sought.clear()
+            before = _positions(assignment, partitions)
             with subscriptions.fetch_context():
                 fetched = await fetched_records(consumer._fetcher, set(before), POLL_SECONDS)
-            if seeks != self._seeks or subscriptions.subscription.assignment is not assignment:
-                return []  # the owner sees that they are missing, and seeks back
+            if subscriptions.subscription.assignment is not assignment:
+                return []  # the owner says where the new one is read from
+            if self._sought:
+                # Nobody knows which were read before a seek and which after it, and those that
+                # come last would be missed only when others follow them.
+                for tp in fetched:
+                    consumer.seek(tp, self._sought.get(tp, before[tp]))
+                return []
             for tp, records in fetched.items():
                 if records[0].offset > before[tp]:
                     await self._check_not_cut_off(tp, before[tp])
+                self._handed_on[tp] = records[-1].offset + 1
             return [_batch(topic_id, tp, before[tp], records) for tp, records in fetched.items()]
 
     async def _check_not_cut_off(self, tp: TopicPartition, position: int) -> None:
@@ -104,12 +118,12 @@ class RecordBatchThread(driver.AIOKafkaConsumerThread):
         await self.call_thread(self._seek_to, offsets)
 
     async def _seek_to(self, offsets: Mapping[TP, int]) -> None:
-        self._seeks += 1
         consumer = self._ensure_consumer()
         for tp, offset in offsets.items():
             place = TopicPartition(tp.topic, tp.partition)
             if place in consumer.assignment():
                 consumer.seek(place, offset)
+                self._sought[place] = self._handed_on[place] = offset
 
     async def bounds(self, partitions: set[TP]) -> dict[int, tuple[int, int]]:
         """Return the first and the next offset of the log of each partition."""
@@ -120,13 +134,21 @@ class RecordBatchThread(driver.AIOKafkaConsumerThread):
         return {tp.partition: (starts[tp], ends[tp]) for tp in places}
 
     async def log_ends(self, partitions: set[TP]) -> dict[int, int]:
-        """Return where the log of each partition ends. Raises: KafkaError, TimeoutError."""
+        """Return where the records of each partition end. Raises: KafkaError, TimeoutError."""
         # Not by `call_thread`: a commit that hangs would hold up the question.
+        asked = asyncio.run_coroutine_threadsafe(self._log_ends(partitions), self.thread_loop)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await asyncio.wrap_future(asked)
+
+    async def _log_ends(self, partitions: set[TP]) -> dict[int, int]:
         consumer = self._ensure_consumer()
         places = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
-        asked = asyncio.run_coroutine_threadsafe(consumer.end_offsets(places), self.thread_loop)
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            ends = await asyncio.wrap_future(asked)
+        ends = await consumer.end_offsets(places)
+        assignment = consumer._fetcher._subscriptions.subscription.assignment
+        for place, position in _positions(assignment, partitions).items():
+            if position >= ends[place]:
+                # The log may go on with the marks of transactions, which are no records.
+                ends[place] = self._handed_on.get(place, ends[place])
         return {place.partition: end for place, end in ends.items()}
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
@@ -143,7 +165,7 @@ class RecordBatchThread(driver.AIOKafkaConsumerThread):
 
 def _positions(assignment: Any, partitions: set[TP]) -> dict[TopicPartition, int]:
     states = {
-        place: assignment.state_value(place)
+        place: None if assignment is None else assignment.state_value(place)
         for place in (TopicPartition(tp.topic, tp.partition) for tp in partitions)
     }
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
@@ -104,30 +104,42 @@ async def test_a_worker_whose_lake_is_gone_is_not_ready_until_it_is_back(
         assert metrics["flush_seconds_count"] > 0
         assert metrics["rebalances_total"] > 0
         assert worker.stop() == 0
-        said = worker.said()
-        assert said.count('"event": "goes on after a stall"') >= 1
-        assert 1 <= said.count('"event": "stalled"') <= 3  # once for each partition at most
+        assert '"event": "stalled"' in worker.said()
+        assert '"event": "goes on after a stall"' in worker.said()
 
 
-async def test_a_worker_whose_broker_does_not_answer_is_not_ready_until_it_does(
+async def test_workers_whose_broker_does_not_answer_are_not_ready_until_it_does(
     kafka_server_factory: Callable[..., KafkaServer], topic_name: str, tmp_path: Path
 ) -> None:
-    health = Health()
+    both = [Health(), Health()]
     server = kafka_server_factory()
     server.start()
     server.wait_ready()
-    await make_topics(server.bootstrap, topic_name)
-    options = ("--listen", health.address)
-    with WorkerProcess(server.bootstrap, topic_name, tmp_path / "lake", *options) as worker:
-        wait_until(health.ready, "ready", workers=[worker])
+    await make_topics(server.bootstrap, topic_name, partitions=1)
+    with ExitStack() as running:
+        workers = [
+            running.enter_context(
+                WorkerProcess(
+                    server.bootstrap, topic_name, tmp_path / "lake", "--listen", each.address
+                )
+            )
+            for each in both
+        ]
+        wait_until(lambda: all(each.ready() for each in both), "both ready", workers=workers)
+        wait_until(
+            lambda: sorted(len(each.partitions()) for each in both) == [0, 1],
+            "one has the partition, and one that is ready all the same has none",
+            workers=workers,
+        )
         server.pause()
-        wait_until(lambda: not health.ready(), "not ready", workers=[worker])
-        assert health.reasons().keys() == {"broker_unreachable"}
+        for each in both:
+            wait_until(lambda: not each.ready(), "not ready", workers=workers)  # noqa: B023
+            assert each.reasons().keys() == {"broker_unreachable"}
         server.resume()
-        wait_until(health.ready, "ready again", workers=[worker])
-        assert worker.stop() == 0
-        assert worker.said().count("Kafka does not answer") == 1
-        assert worker.said().count("Kafka answers again") == 1
+        wait_until(lambda: all(each.ready() for each in both), "ready again", workers=workers)
+        for worker in workers:
+            assert "Kafka does not answer" in worker.said()
+            assert "Kafka answers again" in worker.said()
 
 
 async def test_a_worker_without_a_broker_says_what_it_waits_for(

@@ -74,7 +74,7 @@ FAILED_TOOL_STATUSES = frozenset({RunStatus.FAILURE.value, RunStatus.TIMEOUT.val
 """With one of these a tool ended badly."""
 
 BLANKS = " \t\r\n"
-_STATUS_ALIASES = {
+STATUS_ALIASES = {
     "failed": RunStatus.FAILURE,
     "error": RunStatus.FAILURE,
     "completed": RunStatus.SUCCESS,
@@ -87,9 +87,9 @@ _STATUS_ALIASES = {
 def canonical_status(status: str) -> str:
     """Return the status that `status` is a spelling of, or `status` itself where it is none."""
     folded = status.strip(BLANKS).lower()
-    return str(_STATUS_ALIASES.get(folded, folded))
+    return str(STATUS_ALIASES.get(folded, folded))
 
 
 def statuses_spelled(status: str) -> list[str]:
     """Return the lower-case spellings that mean `status`, itself first."""
-    return [status, *(alias for alias, meant in _STATUS_ALIASES.items() if meant == status)]
+    return [status, *(alias for alias, meant in STATUS_ALIASES.items() if meant == status)]

@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 from runfold.schemas.codec.arrow import lake_event_schema, lake_state_schema
 from runfold.schemas.silence import SilenceRule
 from runfold.sinks.durable_files import lake_errors, write_file
+from runfold.sinks.fold_words import fold_words
 from runfold.sinks.lake_files import SCHEMA_FOLDER
 
 VIEW_NAMES = ("events", "runs", "tools", "llm_calls", "dead_letters")
 VIEWS_FILE = "views.sql"
+_PAST_FILE = "run_at.sql"
 
 EMPTY_EVENTS = f"{SCHEMA_FOLDER}/events/date=1970-01-01/hour=00/empty.parquet"
 EMPTY_STATES = f"{SCHEMA_FOLDER}/states/empty.parquet"
@@ -40,13 +42,15 @@ def views_sql(root: Path, silence: SilenceRule | None = None) -> str:
     Shape: `silence` says when an open run is orphaned, by default the rule that holds everywhere.
     """
     rule = silence or SilenceRule()
-    template = files("runfold.sinks").joinpath(VIEWS_FILE).read_text("utf-8")
-    return template.format(
+    parts = (files("runfold.sinks").joinpath(name) for name in (VIEWS_FILE, _PAST_FILE))
+    return "
+".join(part.read_text("utf-8") for part in parts).format(
         root=without_globs(root.absolute()).replace("'", "''"),
         event_columns=duckdb_columns(lake_event_schema()),
         state_columns=duckdb_columns(lake_state_schema()),
         with_heartbeats_ms=rule.with_heartbeats // _MILLISECOND,
         without_heartbeats_ms=rule.without_heartbeats // _MILLISECOND,
+        **fold_words(),
     )
 
 

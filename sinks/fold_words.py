@@ -26,7 +26,8 @@ def fold_words() -> dict[str, str]:
     return {
         "blanks": BLANKS.encode("unicode_escape").decode(),
         "status_aliases": "\n".join(
-            f"         when '{alias}' then '{meant.value}'" for alias, meant in STATUS_ALIASES.items()
+            f"         when '{alias}' then '{meant.value}'"
+            for alias, meant in STATUS_ALIASES.items()
         ),
         "failed_tool_statuses": _listed(FAILED_TOOL_STATUSES),
         "terminal_statuses": _listed(TERMINAL_STATUSES),

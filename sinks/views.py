@@ -43,8 +43,7 @@ def views_sql(root: Path, silence: SilenceRule | None = None) -> str:
     """
     rule = silence or SilenceRule()
     parts = (files("runfold.sinks").joinpath(name) for name in (VIEWS_FILE, _PAST_FILE))
-    return "
-".join(part.read_text("utf-8") for part in parts).format(
+    return "\n".join(part.read_text("utf-8") for part in parts).format(
         root=without_globs(root.absolute()).replace("'", "''"),
         event_columns=duckdb_columns(lake_event_schema()),
         state_columns=duckdb_columns(lake_state_schema()),

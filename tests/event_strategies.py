@@ -55,11 +55,38 @@ def events(draw: st.DrawFn) -> Event:
 
 
 @st.composite
-def logs(draw: st.DrawFn, max_size: int = 25) -> list[LoggedEvent]:
+def telling_events(draw: st.DrawFn) -> Event:
+    """Draw an event of one run that contradicts others: what a fold's precedence is about."""
+    said = ["agent_name", "status", "error_type", "error_message"]
+    names = draw(st.sets(st.sampled_from(said), min_size=2))
+    return Event(
+        event_id=f"{draw(st.sampled_from(_PRODUCERS))}-{draw(st.integers(1, 99))}",
+        run_id="run-1",
+        event_type=draw(st.sampled_from(_TELLING)),
+        occurred_at=draw(_TIMES),
+        tool_name=draw(_WORDS),
+        **{name: draw(_OPTIONAL[name]) for name in sorted(names)},
+    )
+
+
+_TELLING = [
+    *("run.started", "run.updated", "run.ended", "commit.associated"),
+    *("tool.started", "tool.ended", "error.raised", "custom"),
+]
+
+
+@st.composite
+def logs(
+    draw: st.DrawFn,
+    min_size: int = 0,
+    max_size: int = 25,
+    of: st.SearchStrategy[Event] | None = None,
+) -> list[LoggedEvent]:
     """Draw a log of events with gaps between its offsets; ids repeat."""
     logged: list[LoggedEvent] = []
     offset, recorded_at = draw(st.integers(0, 5)), 1_763_000_000_000_000
-    for event in draw(st.lists(events(), max_size=max_size)):
+    every = events() if of is None else of
+    for event in draw(st.lists(every, min_size=min_size, max_size=max_size)):
         logged.append(LoggedEvent(event, offset, recorded_at))
         offset += draw(st.integers(1, 3))
         recorded_at += draw(st.integers(0, 2)) * 1000

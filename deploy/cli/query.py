@@ -34,7 +34,7 @@ def query(
     lake: Lake = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Ask the lake by SQL: views events, runs, tools, llm_calls, dead_letters.
+    """Ask the lake by SQL: views events, runs, tools, llm_calls, dead_letters; run_at(ID, TIME).
 
     For example: runfold query "select status, count(*), sum(cost_usd) from runs group by 1"
     """

@@ -10,9 +10,10 @@ import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
-from rich.tree import Tree
 
 from runfold.deploy.cli.orphans import circumstances, is_orphaned
+from runfold.deploy.cli.run_then import run_then, time_meant
+from runfold.deploy.cli.sub_runs import descendants, sub_run_tree
 from runfold.deploy.cli.tables import (
     coloured_status,
     human_count,
@@ -41,33 +42,48 @@ def run(
     everything: Annotated[
         bool, typer.Option("--all", help="Show every event, heartbeats and logs too.")
     ] = False,
+    at: Annotated[
+        str | None, typer.Option("--at", help="As it was known then: 15m, 2h, 3d ago, or a time.")
+    ] = None,
+    at_event: Annotated[
+        int | None, typer.Option("--at-event", metavar="N", help="As it was after N events.")
+    ] = None,
     output: Annotated[Format, typer.Option("--format", "-f", help="How to print.")] = Format.TABLE,
     lake: Lake = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Show one run: what it was, its timeline, its sub-runs, and whether anything is missing."""
+    """Show one run: what it was, its timeline, its sub-runs, and whether anything is missing.
+
+    --at and --at-event show the run as the log knew it then, and its last events up to there.
+    """
     from runfold.sinks.audit.run_record import run_record
     from runfold.sinks.query import open_lake
 
+    time_then = time_meant(at, at_event)
     with open_lake(load_settings(lake=lake, data_dir=data_dir).lake_dir) as lake_queries:
         shown = find_run(lake_queries, run_id)
-        days = shown["first_recorded_at"].date(), shown["last_recorded_at"].date()
-        record = run_record(lake_queries, shown["run_id"], days)
+        below = descendants(lake_queries, shown["run_id"])
+        if time_then or at_event is not None:
+            record = None
+            shown, below = run_then(lake_queries, shown, below, at=time_then, at_event=at_event)
+        else:
+            days = shown["first_recorded_at"].date(), shown["last_recorded_at"].date()
+            record = run_record(lake_queries, shown["run_id"], days)
         kinds = "" if everything else f"and event_type not in {_QUIET} "
         bound = "" if everything or output is not Format.TABLE else f"limit {limit}"
-        events = _events(lake_queries, shown, f'{kinds}order by occurred_at, "offset" {bound}')
-        below = _descendants(lake_queries, shown["run_id"])
+        events = _events(lake_queries, shown, kinds, bound)
     if output is not Format.TABLE:
-        told = {**shown, "record": asdict(record), "timeline": events, "sub_runs": below}
+        told = {**shown, "record": record and asdict(record), "timeline": events, "sub_runs": below}
         print_rows([told], output)
         return
     OUT.print(_header(shown, record))
     OUT.print(_timeline(events, shown["started_at"]))
     hidden = shown["events"] - len(events)
     if hidden > 0:
-        OUT.print(f"[dim]{hidden:,} more events; --all shows them[/]")
+        which = "earlier or quiet" if "as_of" in shown else "more"
+        OUT.print(f"[dim]{hidden:,} {which} events; --all shows them[/]")
     if below:
-        OUT.print(_tree(shown, below))
+        OUT.print(sub_run_tree(shown, below))
 
 
 def find_run(lake_queries: LakeQueries, run_id: str) -> dict[str, Any]:
@@ -96,41 +112,29 @@ def find_run(lake_queries: LakeQueries, run_id: str) -> dict[str, Any]:
     raise ConfigurationError(f"there is no run {run_id!r}; {hint}")
 
 
-def _events(lake_queries: LakeQueries, shown: dict[str, Any], choice: str) -> list[dict[str, Any]]:
-    """Return the events of a run; the days around it are enough, and let files be passed over."""
+def _events(
+    lake_queries: LakeQueries, shown: dict[str, Any], kinds: str, bound: str
+) -> list[dict[str, Any]]:
+    """Return the events that a run is known by, the first of them, or the last ones of a past run.
+
+    The days around it are enough, and let files be passed over.
+    """
+    order = "desc" if "as_of" in shown else "asc"
     first = shown["first_recorded_at"].date() - timedelta(days=1)
     last = shown["last_recorded_at"].date() + timedelta(days=1)
-    return lake_queries.rows(
-        "select * from events where run_id = ? and topic_id = ? "
-        f"and date between date '{first}' and date '{last}' {choice}",
-        [shown["run_id"], shown["topic_id"]],
+    events = lake_queries.rows(
+        'select * from events where run_id = ? and topic_id = ? and "offset" <= ? '
+        f"and date between date '{first}' and date '{last}' {kinds}"
+        f'order by occurred_at {order}, "offset" {order} {bound}',
+        [shown["run_id"], shown["topic_id"], shown["last_offset"]],
     )
+    return events if order == "asc" else events[::-1]
 
 
-def _descendants(lake_queries: LakeQueries, run_id: str) -> list[dict[str, Any]]:
-    return lake_queries.rows(
-        """
-        with recursive sub_runs as materialized (
-            select run_id, parent_run_id from lake_states where parent_run_id is not null
-        ),
-        below as (
-            select ?::varchar as run_id
-            union
-            select sub_runs.run_id
-            from below join sub_runs on sub_runs.parent_run_id = below.run_id
-        )
-        select run_id, parent_run_id, agent_name, status, started_at, duration_ms, events,
-               total_tokens, cost_usd, last_tool, last_tool_open
-        from runs where run_id in (select run_id from below) and run_id <> ?
-        order by started_at, run_id
-        """,
-        [run_id, run_id],
-    )
-
-
-def _header(shown: dict[str, Any], record: RunRecord) -> Table:
+def _header(shown: dict[str, Any], record: RunRecord | None) -> Table:
     facts: list[tuple[str, str]] = [
         ("run", f"[bold]{plain(shown['run_id'])}[/]"),
+        ("as of", plain(shown.get("as_of"))),
         ("agent", plain(" ".join(filter(None, (shown["agent_name"], shown["agent_version"]))))),
         ("part of", plain(shown["parent_run_id"])),
         ("status", _status(shown)),
@@ -180,16 +184,19 @@ def _tools(shown: dict[str, Any]) -> str:
     return f"{shown['tools_ended']} ended{failed}{still}"
 
 
-def _completeness(shown: dict[str, Any], record: RunRecord) -> str:
-    if not record.missing:
+def _completeness(shown: dict[str, Any], record: RunRecord | None) -> str:
+    missing = record.missing if record else shown["missing_events"]
+    if not missing:
         return f"[green]complete[/], {shown['events']:,} events"
+    said = f"missing {missing:,} of {shown['events'] + missing:,}"
+    if record is None:
+        return f"[red]{said}[/] events"
     parts = (
         f"{record.dead_letters:,} dead letters" if record.dead_letters else "",
         f"{record.declared_dropped:,} declared dropped" if record.declared_dropped else "",
         f"{record.unidentified:,} may be dead letters without an id" if record.unidentified else "",
     )
     known = ", ".join(filter(None, parts))
-    said = f"missing {record.missing:,} of {shown['events'] + record.missing:,}"
     return f"[red]{said}[/]{f' ({known})' if known else ''}: {_numbers(record)}"
 
 
@@ -239,25 +246,3 @@ def _what(event: dict[str, Any]) -> str:
     if problem:
         said.append(f"[red]{plain(problem)}[/]")
     return " ".join(said)
-
-
-def _tree(shown: dict[str, Any], below: list[dict[str, Any]]) -> Tree:
-    tree = Tree(styled(f"sub-runs of [bold]{plain(shown['run_id'])}[/]"), guide_style="dim")
-    places = {shown["run_id"]: tree}
-    waiting = list(below)
-    while waiting:
-        for each in waiting:
-            if each["parent_run_id"] in places:
-                line = " ".join(
-                    filter(None, (
-                        plain(each["run_id"]), plain(each["agent_name"]),
-                        coloured_status(each["status"]), human_duration(each["duration_ms"]),
-                        human_usd(each["cost_usd"]),
-                    ))
-                )  # fmt: skip
-                places[each["run_id"]] = places[each["parent_run_id"]].add(styled(line))
-        rest = [each for each in waiting if each["run_id"] not in places]
-        if len(rest) == len(waiting):
-            break
-        waiting = rest
-    return tree

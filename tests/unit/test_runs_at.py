@@ -23,7 +23,7 @@ from runfold.schemas.offsets import LogPartition
 from runfold.schemas.run_state import RunState
 from runfold.sinks.query import open_lake
 from runfold.sinks.views import prepare_lake, views_sql
-from tests.event_strategies import frame_of, logs
+from tests.event_strategies import frame_of, logs, telling_events
 from tests.lakes_of_events import NOON_US, SECOND_US, LakeOfEvents, event
 
 Row = dict[str, Any]
@@ -90,12 +90,12 @@ def told(row: Row) -> Row:
     return {name: value for name, value in row.items() if name not in OF_THE_PRESENT | NOT_TOLD}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_run_after_some_of_its_events_is_the_fold_of_those(
     folded: Folded, data: st.DataObject
 ) -> None:
-    log = once_each(data.draw(logs()))
+    log = once_each(data.draw(logs() | logs(min_size=4, max_size=8, of=telling_events())))
     of_run = [each for each in log if each.event.run_id == "run-1"]
     assume(of_run)
     known = of_run[: data.draw(st.integers(1, len(of_run)))]

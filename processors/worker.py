@@ -22,6 +22,7 @@ from runfold.processors.monitor import LOOK_SECONDS, Seen, WorkerMonitor, stall_
 from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions, PreparedBatch
 from runfold.processors.topic_watch import TopicWatch
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
+from runfold.processors.upkeep import UPKEEP_INTERVAL, Upkeep
 from runfold.schemas.codec.confluent import event_framing
 from runfold.schemas.errors import BrokerUnavailable, LogGone, RunfoldError
 from runfold.schemas.lake import LakeStore, LogDescription
@@ -66,11 +67,12 @@ class WorkerApp(faust.App):
 
 
 def build_app(
-    settings: WorkerSettings, owner: Partitions, log_id: str, monitor: WorkerMonitor
+    settings: WorkerSettings, owner: Partitions, log_id: str, monitor: WorkerMonitor, upkeep: Upkeep
 ) -> WorkerApp:
     """Return the Faust app of one worker.
 
-    Shape: one agent over the events, one timer that flushes, one task that looks how they get on.
+    Shape: one agent over the events, one timer that flushes, one task that looks how they get on,
+    one that compacts the lake.
     """
     app = WorkerApp(
         settings.group,
@@ -127,6 +129,12 @@ def build_app(
             monitor.look(await _seen(app, owner))
             await app.sleep(LOOK_SECONDS)
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def keep_files_few() -> None:
+        while not app.should_stop:
+            await app.sleep(UPKEEP_INTERVAL.total_seconds())
+            await upkeep.round()
+
     return app
 
 
@@ -175,7 +183,8 @@ def run_worker(
         on_progress=on_progress,
         observer=monitor,
     )
-    app = build_app(settings, owner, topic.topic_id, monitor)
+    upkeep = Upkeep(lake, topic.topic_id, owner.positions)
+    app = build_app(settings, owner, topic.topic_id, monitor, upkeep)
     worker: Any = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False)
     worker.spinner = None
     _spare_the_garbage_collector()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,6 +56,28 @@ class FlushCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class CompactionCounts:
+    """What was done to the files of a lake; merged files are there until they are removed."""
+
+    merged_files: int = 0
+    merged_bytes: int = 0
+    written_files: int = 0
+    written_bytes: int = 0
+    removed_files: int = 0
+    removed_bytes: int = 0
+
+    def __add__(self, other: CompactionCounts) -> CompactionCounts:
+        return CompactionCounts(
+            self.merged_files + other.merged_files,
+            self.merged_bytes + other.merged_bytes,
+            self.written_files + other.written_files,
+            self.written_bytes + other.written_bytes,
+            self.removed_files + other.removed_files,
+            self.removed_bytes + other.removed_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Flush:
     """All that one worker derived from one range of one partition.
 
@@ -91,7 +113,10 @@ class ResumePoint:
 
 
 class LakeStore(Protocol):
-    """Keeps what workers derive, by offset range. Called from one thread at a time; may block."""
+    """Keeps what workers derive, by offset range. May block.
+
+    Called from one thread at a time, but for `compact`, which another thread may call meanwhile.
+    """
 
     def describe(self, log: LogDescription) -> LogDescription:
         """Note what `log` is where nothing has been noted yet; return what is noted.
@@ -125,4 +150,16 @@ class LakeStore(Protocol):
         """Yield the events of `offsets`, without dead letters, in log order, in portions.
 
         Shape: columns of `lake_event_schema`. Raises: as `states_of`, also in the middle.
+        """
+
+    def compact(
+        self, log: LogPartition, *, stopped: Callable[[], bool] = lambda: False
+    ) -> CompactionCounts:
+        """Merge what is stored of `log` into few files; remove what was merged a while ago.
+
+        Shape: nothing that is asked of the lake changes by it. It ends early, with part of it
+        done, once `stopped` says so.
+        Delivery: safe to repeat, to break off anywhere, and beside writers, readers and others
+        that compact. A file that cannot be merged stays as it is.
+        Raises: LakeUnavailable (retry).
         """

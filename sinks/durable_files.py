@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from runfold.schemas.errors import LakeUnavailable
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 TEMPORARY_SUFFIX = ".tmp"
 ABANDONED_AFTER = timedelta(hours=1)
@@ -43,9 +47,14 @@ def listing_again(read: Callable[[], T]) -> T:
         try:
             return read()
         except LakeUnavailable as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
+            if not is_gone(error):
                 raise
     return read()
+
+
+def is_gone(error: LakeUnavailable) -> bool:
+    """Tell whether a file is not there any more, which after a listing means that it was merged."""
+    return isinstance(error.__cause__, FileNotFoundError)
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
@@ -54,17 +63,64 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
     Delivery: a reader sees the old file, none, or the whole new one; repeating changes nothing.
     Raises: LakeUnavailable, with nothing left under `path` that was not there before.
     """
+    with streamed_file(path) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def streamed_file(path: Path) -> Iterator[SyncedStream]:
+    """Give what writes the content of `path`, which is there, durably, once the block has ended.
+
+    Delivery and errors: as `write_file`; where the block raises, nothing is written.
+    """
     with lake_errors(path, "write"):
         make_folder(path.parent)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
         try:
-            _write_synced(temporary, content)
+            with SyncedStream(temporary) as stream:
+                yield stream
+                stream.sync()
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):  # the first error is the one to report
                 temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+class SyncedStream(io.RawIOBase):
+    """Writes a new file. Raises: OSError."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o644)
+        self._written = 0
+
+    def writable(self) -> bool:
+        """Return true."""
+        return True
+
+    def write(self, content: Buffer, /) -> int:
+        """Write all of `content`."""
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self._written += len(memoryview(content))
+        return len(memoryview(content))
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._written
+
+    def sync(self) -> None:
+        """Bring what was written to the disk."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file; safe to repeat."""
+        if not self.closed:
+            os.close(self._descriptor)
+            super().close()
 
 
 def names_in(folder: Path) -> list[str]:
@@ -89,17 +145,6 @@ def remove_abandoned(folder: Path) -> None:
                 if path.stat().st_mtime < before:
                     path.unlink()
                     _log.info("lake.temporary_removed", path=str(path))
-
-
-def _write_synced(path: Path, content: bytes | memoryview) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def make_folder(folder: Path) -> None:

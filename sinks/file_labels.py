@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def labels(
         "runfold.dead_letters": str(counts.dead_letters),
         "runfold.lost": str(counts.lost),
     }
+
+
+def counts_in(said: Mapping[str, str]) -> FlushCounts | None:
+    """Return the counts among the labels of a file, None where there are none."""
+    said = {LOST: "0", **said}  # older files do not say it
+    names = [f"runfold.{each.name}" for each in dataclasses.fields(FlushCounts)]
+    try:
+        return FlushCounts(*(int(said[name]) for name in names))
+    except (KeyError, ValueError):
+        return None
 
 
 def check_labels(file: LakeFile) -> None:

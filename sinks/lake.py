@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from runfold.schemas.codec.arrow import lake_event_schema, states_to_table
-from runfold.schemas.lake import Flush, FlushCounts, LogDescription, ResumePoint
+from runfold.schemas.lake import (
+    CompactionCounts,
+    Flush,
+    FlushCounts,
+    LogDescription,
+    ResumePoint,
+)
 from runfold.schemas.offsets import LogPartition, OffsetRange, tile
 from runfold.schemas.run_state import RunState
+from runfold.sinks.compaction.compactor import Compactor
+from runfold.sinks.compaction.vacuum import GRACE
 from runfold.sinks.durable_files import lake_errors, listing_again, write_file
 from runfold.sinks.file_labels import labels
 from runfold.sinks.lake_files import (
@@ -28,21 +36,28 @@ from runfold.sinks.lake_files import (
     topic_folder,
 )
 from runfold.sinks.log_description import read_description, write_description
+from runfold.sinks.parquet_writers import (
+    EVENTS_A_GROUP,
+    STATES_A_GROUP,
+    ZSTD_LEVEL,
+    states_writer,
+)
 from runfold.sinks.resuming import resume_point
 from runfold.sinks.stored_events import events_in
 from runfold.sinks.stored_states import newest_states
 from runfold.sinks.views import prepare_lake
 
-_ZSTD_LEVEL = 1
-_ROWS_A_GROUP = 100_000
-
 
 class LocalLake:
     """A `LakeStore` over a folder. Safe for several processes at once."""
 
-    def __init__(self, root: Path) -> None:
-        """Open the lake in `root`, or make one. Raises: LakeUnavailable."""
+    def __init__(self, root: Path, grace: timedelta = GRACE) -> None:
+        """Open the lake in `root`, or make one. Raises: LakeUnavailable.
+
+        Shape: files that were merged are kept for `grace`, for queries that had chosen them.
+        """
         self.root = root
+        self._compactor = Compactor(root, grace)
         prepare_lake(root)
 
     def describe(self, log: LogDescription) -> LogDescription:
@@ -109,6 +124,12 @@ class LocalLake:
         now_us = time.time_ns() // 1000
         self._write_events(Flush(log, offsets, nothing, [], counts, now_us), nothing)
 
+    def compact(
+        self, log: LogPartition, *, stopped: Callable[[], bool] = lambda: False
+    ) -> CompactionCounts:
+        """Merge the files of `log`, remove those merged a while ago. See `LakeStore.compact`."""
+        return self._compactor.compact(log, stopped=stopped)
+
     def _files(self, log: LogPartition, kind: Kind) -> list[LakeFile]:
         with lake_errors(self.root, "list"):
             return list_files(self.root, log, kind)
@@ -156,8 +177,8 @@ def _events_file(rows: pl.DataFrame, said: dict[str, str]) -> memoryview:
     rows.write_parquet(
         stream,
         compression="zstd",
-        compression_level=_ZSTD_LEVEL,
-        row_group_size=_ROWS_A_GROUP,
+        compression_level=ZSTD_LEVEL,
+        row_group_size=EVENTS_A_GROUP,
         metadata=said,
     )
     return stream.getbuffer()
@@ -166,15 +187,7 @@ def _events_file(rows: pl.DataFrame, said: dict[str, str]) -> memoryview:
 def _states_file(states: list[RunState], said: dict[str, str]) -> memoryview:
     table = states_to_table(sorted(states, key=attrgetter("run_id")))  # whoever writes: one content
     stream = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        stream,
-        table.schema,
-        compression="zstd",
-        compression_level=_ZSTD_LEVEL,
-        use_dictionary=False,  # few values repeat: half the bytes, half the time
-        write_statistics=["run_id"],
-        store_schema=False,
-    ) as writer:
+    with states_writer(stream) as writer:
         writer.add_key_value_metadata(said)
-        writer.write_table(table, row_group_size=_ROWS_A_GROUP)
+        writer.write_table(table, row_group_size=STATES_A_GROUP)
     return memoryview(stream.getvalue())

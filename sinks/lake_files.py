@@ -2,6 +2,7 @@
 
 ```
 <root>/<topic id>/events/date=2026-11-21/hour=07/p03-000000001200-000000001899.parquet
+<root>/<topic id>/events/date=2026-11-20/hour=all/p03-000000000000-000000001199.parquet
 <root>/<topic id>/states/p03-000000001200-000000001899.parquet
 ```
 """
@@ -26,12 +27,14 @@ HOUR_US = 3_600_000_000
 _LAST_HOUR = int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()) // 3600
 SCHEMA_FOLDER = "_schema"
 """Beside the topic ids: files of no rows, which give the views their columns."""
+WHOLE_DAY = "hour=all"
+"""Holds what was merged from several hours of a day."""
 SET_ASIDE_FOLDER = "set-aside"
 """Beside `events` and `states` of a log: damaged files, which nothing reads."""
 
 _FILE_NAME = re.compile(r"^p([0-9]{2,9})-([0-9]{12,18})-([0-9]{12,18})\.parquet$", re.ASCII)
 _DATE_FOLDER = re.compile(r"^date=[0-9]{4}-[0-9]{2}-[0-9]{2}$", re.ASCII)
-_HOUR_FOLDER = re.compile(r"^hour=[0-9]{2}$", re.ASCII)
+_HOUR_FOLDER = re.compile(r"^hour=([0-9]{2}|all)$", re.ASCII)
 _TOPIC_ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$", re.ASCII)
 
 _log = structlog.get_logger(__name__)
@@ -133,6 +136,11 @@ def list_whole_lake(root: Path, kind: Kind) -> tuple[list[LakeFile], list[Path]]
                 elif _is_stranger(name):
                     strangers.append(folder / name)
     return found, strangers
+
+
+def list_logs(root: Path) -> list[LogPartition]:
+    """Return every partition of every log that has files in the lake. Raises: OSError."""
+    return sorted({file.log for kind in Kind for file in list_whole_lake(root, kind)[0]})
 
 
 def list_folders(root: Path, log: LogPartition) -> Iterator[Path]:

@@ -5,13 +5,21 @@
 -- The columns are spelt out, so that opening a view opens no file: a column that an older file
 -- has not got is null.
 
-create or replace view lake_event_files as
+-- Files are merged, and later removed, while queries run. So which files are read is decided before
+-- DuckDB lists those that it scans: it binds from left to right, and `read_blob` lists all when it is
+-- bound (`glob` goes on listing after the scan has). And the join tells the scan which files to open,
+-- so that a file which was merged into another one is left alone. DuckDB does that for up to so many
+-- files, and where it takes them for the smaller side, which to it an unnested list always is.
+set dynamic_or_filter_threshold = 10000;
+
+create or replace macro lake_files_to_read(pattern) as table
 with named as (
-    select file,
-           regexp_extract(file, '([^/]+)/events/[^/]+/[^/]+/[^/]+$', 1) as topic_id,
-           regexp_extract(file, '/p([0-9]{{2,9}})-([0-9]{{12,18}})-([0-9]{{12,18}})\.parquet$',
+    select filename as file,
+           regexp_extract(filename, '([^/]+)/(events/[^/]+/[^/]+|states)/[^/]+$', 1) as topic_id,
+           regexp_extract(filename,
+                          '/p([0-9]{{2,9}})-([0-9]{{12,18}})-([0-9]{{12,18}})\.parquet$',
                           ['partition', 'first', 'last']) as place
-    from glob('{root}/*/events/date=*/hour=*/p*.parquet')
+    from read_blob(pattern)
 ),
 placed as (
     select file, topic_id, place.partition::int as partition,
@@ -19,21 +27,32 @@ placed as (
     from named where place.last <> ''
 ),
 swept as (
-    select *, max(last) over (partition by topic_id, partition order by first, last desc
+    select *, max(last) over (partition by topic_id, partition order by first, last desc, file
                               rows between unbounded preceding and 1 preceding) as covered
     from placed
+),
+chosen as (
+    select list({{file: file, topic_id: topic_id, partition: partition,
+                 first: greatest(first, coalesce(covered + 1, first)), last: last}}) as files
+    from swept where covered is null or last > covered
 )
-select file, topic_id, partition, greatest(first, coalesce(covered + 1, first)) as first, last
-from swept where covered is null or last > covered;
+select * from (select unnest(files, max_depth := 2) from chosen) where first <= last;
+
+create or replace view lake_event_files as
+from lake_files_to_read('{root}/*/events/date=*/hour=*/*.parquet');
+
+create or replace view lake_state_files as
+from lake_files_to_read('{root}/*/states/*.parquet');
 
 create or replace view lake_rows as
 select rows.* exclude (file), files.topic_id,
        regexp_extract(rows.file, '/date=([0-9-]+)/hour=', 1)::date as date,
-       regexp_extract(rows.file, '/hour=([0-9]+)/', 1)::int as hour
-from read_parquet('{root}/*/events/date=*/hour=*/*.parquet', filename = 'file', schema = map {{
+       (epoch_us(rows.recorded_at) // 3600000000 % 24)::int as hour
+from lake_event_files as files
+join read_parquet('{root}/*/events/date=*/hour=*/*.parquet', filename = 'file', schema = map {{
 {event_columns}
 }}) as rows
-join lake_event_files as files on rows.file = files.file and rows."offset" >= files.first
+on rows.file = files.file and rows."offset" >= files.first
 where regexp_matches(rows.file, '/p[0-9]{{2,9}}-[0-9]{{12,18}}-[0-9]{{12,18}}\.parquet$');
 
 create or replace view events as
@@ -47,11 +66,13 @@ from lake_rows where dead_letter_reason is not null;
 
 create or replace view lake_states as
 with newest_of_a_log as (
-    select * exclude (file), regexp_extract(file, '([^/]+)/states/[^/]+$', 1) as topic_id
-    from read_parquet('{root}/*/states/*.parquet', filename = 'file', schema = map {{
+    select rows.* exclude (file), files.topic_id
+    from lake_state_files as files
+    join read_parquet('{root}/*/states/*.parquet', filename = 'file', schema = map {{
 {state_columns}
-    }})
-    where regexp_matches(file, '/p[0-9]{{2,9}}-[0-9]{{12,18}}-[0-9]{{12,18}}\.parquet$')
+    }}) as rows
+    on rows.file = files.file
+    where regexp_matches(rows.file, '/p[0-9]{{2,9}}-[0-9]{{12,18}}-[0-9]{{12,18}}\.parquet$')
     qualify row_number() over (partition by topic_id, run_id order by last_offset desc) = 1
 )
 select * from newest_of_a_log

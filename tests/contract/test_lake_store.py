@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,15 @@ def event_rows(root: Path) -> list[dict[str, Any]]:
         return queries.rows('select * from lake_rows order by "offset"')
 
 
+def lake_that_vacuums_at_once(root: Path) -> LakeStore:
+    return LocalLake(root, grace=timedelta(0))
+
+
 Step = tuple[int, str, int, int]
 STEPS = st.lists(
     st.tuples(
         st.integers(0, 2),  # which worker
-        st.sampled_from(["write", "write", "write", "write again", "restart"]),
+        st.sampled_from(["write", "write", "write", "write again", "restart", "compact"]),
         st.integers(1, 6),  # records
         st.one_of(st.just(999), st.just(999), st.integers(0, 24)),  # where it dies
     ),
@@ -106,7 +110,13 @@ def play(lake: LakeStore, log: Log, steps: list[Step]) -> int:
         if what == "restart" or who not in workers:
             workers[who] = Worker(lake, log)
         worker = workers.pop(who)
+        if what == "compact":
+            dies_at *= 9  # it takes more steps than a flush
         with crash_at(dies_at):
+            if what == "compact":
+                lake.compact(log.place)
+                workers[who] = worker
+                continue
             written = worker.write(records)
             if written is not None:
                 durable = max(durable, written.range.next_offset)
@@ -118,7 +128,7 @@ def play(lake: LakeStore, log: Log, steps: list[Step]) -> int:
 
 @settings(max_examples=60, deadline=None)
 @given(log=logs(), steps=STEPS)
-@pytest.mark.parametrize("make", [LocalLake])
+@pytest.mark.parametrize("make", [LocalLake, lake_that_vacuums_at_once])
 def test_whatever_workers_write_and_wherever_they_die_the_lake_gives_what_one_clean_pass_gives(
     make: MakeLake, log: Log, steps: list[Step]
 ) -> None:

@@ -19,7 +19,7 @@ from runfold.schemas.errors import (
     LogReplaced,
     RunfoldError,
 )
-from runfold.schemas.lake import Flush, LogDescription, ResumePoint
+from runfold.schemas.lake import CompactionCounts, Flush, LogDescription, ResumePoint
 from runfold.schemas.offsets import LogPartition, OffsetRange
 from runfold.schemas.past_runs import PastRuns
 from runfold.schemas.record_batch import RecordBatch
@@ -73,6 +73,11 @@ class MemoryLake:
         assert log == LogPartition("a-topic", 3)
         for events in self.stored_events:
             yield events.filter(pl.col("offset").is_between(offsets.first, offsets.last))
+
+    def compact(
+        self, log: LogPartition, *, stopped: Callable[[], bool] = lambda: False
+    ) -> CompactionCounts:
+        raise NotImplementedError
 
 
 class Letters:

@@ -1,0 +1,66 @@
+"""Carrying out what was planned: several files are written as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from runfold.sinks.compaction.merged_events import MergedEvents
+from runfold.sinks.compaction.merged_states import MergedStates
+from runfold.sinks.compaction.plan import Merge
+from runfold.sinks.durable_files import streamed_file
+from runfold.sinks.file_labels import labels
+from runfold.sinks.lake_files import Kind
+from runfold.sinks.parquet_writers import (
+    EVENTS_A_GROUP,
+    STATES_A_GROUP,
+    events_writer,
+    states_writer,
+)
+
+_BYTES_A_GROUP = 48 * 1024 * 1024
+
+
+class Stopped(Exception):
+    """Who asked for the merge no longer wants it."""
+
+
+def write_merged(root: Path, merge: Merge, stopped: Callable[[], bool]) -> int:
+    """Write the file of `merge`, durably; return its bytes. Its sources stay.
+
+    Memory: the rows of one group, and what they become when they are written.
+    Delivery: idempotent; a crash leaves the lake as it was.
+    Raises: LakeUnavailable (retry); LakeCorrupt after setting a damaged source aside;
+    NotMergeable; Stopped.
+    """
+    result = merge.result
+    events = result.kind is Kind.EVENTS
+    rows = MergedEvents(root, merge.tiles) if events else MergedStates(root, merge.tiles)
+    with streamed_file(merge.path) as stream:
+        with events_writer(stream) if events else states_writer(stream) as writer:
+            for group in _groups(rows, EVENTS_A_GROUP if events else STATES_A_GROUP):
+                if stopped():
+                    raise Stopped
+                writer.write_table(group)
+            said = labels(result.kind, result.log, result.range, rows.counts)
+            writer.add_key_value_metadata(said)
+        return stream.tell()
+
+
+def _groups(portions: Iterable[pa.Table], most_rows: int) -> Iterator[pa.Table]:
+    """Yield the rows of `portions` as groups of so many rows, fewer where these are long."""
+    waiting: list[pa.Table] = []
+    for portion in portions:
+        rest = portion
+        while rest.num_rows:
+            room = most_rows - sum(each.num_rows for each in waiting)
+            waiting.append(rest.slice(0, room))
+            rest = rest.slice(room)
+            enough = rest.num_rows or sum(each.nbytes for each in waiting) >= _BYTES_A_GROUP
+            if enough:
+                yield pa.concat_tables(waiting)
+                waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)

@@ -1,0 +1,83 @@
+"""The files that a merge reads: what they say of themselves, and their rows in portions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from runfold.schemas.lake import FlushCounts
+from runfold.sinks.file_labels import check_labels, counts_in, labels, read_labels
+from runfold.sinks.lake_files import LakeFile
+from runfold.sinks.set_aside import reading
+
+_READ_AHEAD_BYTES = 64 * 1024
+_ROWS_AT_ONCE = 8192
+
+
+class NotMergeable(Exception):
+    """A file is sound, but nothing that this program may rewrite."""
+
+    def __init__(self, file: LakeFile, reason: str) -> None:
+        super().__init__(f"{file.path}: {reason}")
+        self.file = file
+        self.reason = reason
+
+
+def source_counts(root: Path, file: LakeFile) -> FlushCounts:
+    """Return what `file` says became of the records of its range.
+
+    Raises: LakeUnavailable; LakeCorrupt after setting it aside; NotMergeable where a newer runfold
+    wrote it, or where it says what a merged file could not.
+    """
+    with reading(root, file):
+        check_labels(file)
+        said = read_labels(file.path)
+    counts = counts_in(said)
+    if counts is None:
+        raise NotMergeable(file, "its labels have no counts")
+    known = labels(file.kind, file.log, file.range, counts)
+    if strange := sorted(each for each in said.keys() - known if each.startswith("runfold.")):
+        raise NotMergeable(file, f"its label {strange[0]} is not known here")
+    version = said.get("runfold.schema_version", "")
+    if not version.isdecimal() or int(version) > int(known["runfold.schema_version"]):
+        raise NotMergeable(file, f"its schema version {version!r} is not known here")
+    return counts
+
+
+def portions(
+    root: Path, file: LakeFile, schema: pa.Schema, *, most_bytes: int
+) -> Iterator[pa.Table]:
+    """Yield the rows of `file` in their order, with the columns of `schema`.
+
+    Memory: about `most_bytes`, or one row. Raises: LakeUnavailable, LakeCorrupt, NotMergeable.
+    """
+    with (
+        reading(root, file),
+        pq.ParquetFile(file.path, buffer_size=_READ_AHEAD_BYTES) as parquet,
+    ):
+        if strange := sorted(set(parquet.schema_arrow.names) - set(schema.names)):
+            raise NotMergeable(file, f"its column {strange[0]} is not known here")
+        for group in range(parquet.num_row_groups):
+            about = parquet.metadata.row_group(group)
+            row_bytes = about.total_byte_size // max(about.num_rows, 1) + 1
+            for batch in parquet.iter_batches(
+                batch_size=max(1, min(_ROWS_AT_ONCE, most_bytes // row_bytes)),
+                row_groups=[group],
+                use_threads=False,  # the cores are for folding
+            ):
+                yield _with_columns(batch, schema)
+
+
+def _with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """Return the rows with the columns of `schema`; one that an older file has not got is null."""
+    held = set(batch.schema.names)
+    columns = [
+        batch.column(field.name).cast(field.type)
+        if field.name in held
+        else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

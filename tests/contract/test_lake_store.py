@@ -126,7 +126,7 @@ def play(lake: LakeStore, log: Log, steps: list[Step]) -> int:
     return durable
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)  # of each of the two
 @given(log=logs(), steps=STEPS)
 @pytest.mark.parametrize("make", [LocalLake, lake_that_vacuums_at_once])
 def test_whatever_workers_write_and_wherever_they_die_the_lake_gives_what_one_clean_pass_gives(

@@ -1,0 +1,1 @@
+"""Modules that stand in for the clients that did this job before, call by call."""

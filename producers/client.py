@@ -5,21 +5,24 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+from runfold.producers.calls import Calls
 from runfold.producers.client_settings import (
     default_agent_name,
     find_broker,
     find_journal_dir,
     find_schema_registry,
     host_name,
-    parent_run_of_process,
 )
+from runfold.producers.context import current_run
 from runfold.producers.heartbeats import heartbeat_interval
 from runfold.producers.journal import JournalLimits
+from runfold.producers.observe import Observer
 from runfold.producers.recorder import AT_EXIT_SECONDS, ClientCounts, Recorder
-from runfold.producers.run import Run, current_run
-from runfold.producers.tame import is_id, tame_id
+from runfold.producers.run import Run
+from runfold.producers.tame import is_a, is_id, tame_id
+from runfold.producers.trace_context import origin_of_process, trace_id_of, traced_into
 from runfold.schemas.silence import HEARTBEAT
 from runfold.schemas.vocabulary import EventType
 
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
     from runfold.producers.shipping_rounds import PublisherFactory
 
 _PATIENCE = timedelta(seconds=10)
+_STARTED, _ENDED = EventType.RUN_STARTED.value, EventType.RUN_ENDED.value
+_ABSENT: Any = object()
 
 
-class Client:
+class Client(Calls):
     """Records runs and events of agents; an event is safe when the call returns.
 
     Shape: every method takes any fields by name. Those of `Event` go to their columns, all others
@@ -67,7 +72,7 @@ class Client:
         """
         self._agent = default_agent_name() if agent is None else agent
         self._broker = broker
-        self._outer_run = parent_run_of_process()
+        self._origin = origin_of_process()
         self._fields = {"host": host_name(), **fields}
         self._recorder = Recorder(
             find_journal_dir(journal_dir),
@@ -92,31 +97,44 @@ class Client:
         that started this process (RUNFOLD_PARENT_RUN).
         """
         started = self._id_for(run_id)
-        outer = self._parent_of(started, parent)
-        given = {**self._fields, **fields}
-        if outer is not None:
-            given["parent_run_id"] = outer
-        agent = self._agent if agent_name is None else agent_name
-        self._recorder.record(started, EventType.RUN_STARTED.value, given, agent_name=agent)
+        self.begin_run(started, agent_name, parent, fields)
         return started
 
+    @overload
     def event(
-        self, /, run_id: str, event_type: str, *, name: str | None = None, **fields: Any
+        self,
+        event_type: str,
+        /,
+        *,
+        run_id: str | None = None,
+        name: str | None = None,
+        **fields: Any,
+    ) -> None: ...
+
+    @overload
+    def event(
+        self, run_id: str | None, event_type: str, /, *, name: str | None = None, **fields: Any
+    ) -> None: ...
+
+    def event(
+        self, first: Any, second: Any = _ABSENT, /, *, run_id: Any = None, **fields: Any
     ) -> None:
-        """Record an event of a run; see `EventType` for the usual types."""
-        if name is not None:
-            fields["name"] = name
-        self._recorder.record(run_id, event_type, fields)
+        """Record an event of a run; see `EventType` for the usual types.
 
-    def heartbeat(self, /, run_id: str) -> None:
-        """Say that a run is alive, as open runs do by themselves while this process lives."""
-        self._recorder.record(run_id, EventType.RUN_HEARTBEAT.value, {})
+        Shape: `event(run_id, "tool.ended", …)`, or `event("tool.ended", …)` in a run's block.
+        """
+        if second is _ABSENT:
+            self.record(self._run_for(run_id), first, fields)
+        else:
+            self.record(self._run_for(first), second, fields)
 
-    def end_run(self, /, run_id: str, status: str = "success", **fields: Any) -> None:
+    def end_run(self, /, run_id: str | None = None, status: str = "success", **fields: Any) -> None:
         """End a run. Units: `duration_ms` is by default the time since it was started here."""
-        if fields.get("duration_ms") is None:
-            fields["duration_ms"] = self._recorder.elapsed_ms(run_id)
-        self._recorder.record(run_id, EventType.RUN_ENDED.value, {**fields, "status": status})
+        run = self._run_for(run_id)
+        if fields.get("duration_ms") is None and run is not None:
+            fields["duration_ms"] = self._recorder.elapsed_ms(run)
+        fields["status"] = status
+        self.record(run, _ENDED, fields)
 
     def run(
         self,
@@ -133,8 +151,19 @@ class Client:
             self._recorder,
             run_id=self._id_for(run_id),
             agent_name=agent_name,
-            fields={**fields, "parent": parent},
+            parent=parent,
+            fields=fields,
         )
+
+    @property
+    def observe(self) -> Observer:
+        """A decorator that records each call of a function, coroutine or generator.
+
+        Shape: `@client.observe`, or with `kind` (`run`, `tool` or `span`; by default a run where
+        it is called outside of one, else a tool), `name` and fields of its events. A generator
+        ends when it is exhausted, closed or raises. Arguments and results are not recorded.
+        """
+        return Observer(lambda: self)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all that was recorded before is in the log; say whether it is.
@@ -156,6 +185,26 @@ class Client:
         """What became of the events recorded so far."""
         return self._recorder.counts
 
+    def begin_run(
+        self, run_id: str, agent_name: str | None, parent: Run | str | None, fields: dict[str, Any]
+    ) -> str:
+        """Start a run that has an id and return its trace id; see `start_run`."""
+        outer = self._parent_of(run_id, parent)
+        given = {**traced_into(run_id, outer, self._origin), **self._fields, **fields}
+        if outer is not None:
+            given["parent_run_id"] = outer
+        agent = self._agent if agent_name is None else agent_name
+        self._recorder.record(run_id, _STARTED, given, agent_name=agent)
+        trace_id = given["trace_id"]
+        return trace_id if type(trace_id) is str else self.trace_of(run_id)
+
+    def trace_of(self, run_id: str) -> str:
+        """Return the trace of a run as far as it is known without its place."""
+        return self._origin.trace_id or trace_id_of(run_id)
+
+    def _run_for(self, run_id: str | None) -> str | None:
+        return current_run.get() if run_id is None else run_id
+
     def _id_for(self, run_id: object) -> str:
         if run_id is None:
             return self._recorder.mint_run_id()
@@ -163,9 +212,9 @@ class Client:
 
     def _parent_of(self, run_id: str, given: object) -> str | None:
         if given is None:
-            found = current_run.get() or self._outer_run
+            found = current_run.get() or self._origin.run_id
         else:
-            found = given.run_id if isinstance(given, Run) else tame_id(given)
+            found = given.run_id if is_a(given, Run) else tame_id(given)
         return None if found == run_id else found
 
     def _open_kafka(self) -> AbstractAsyncContextManager[Publisher]:

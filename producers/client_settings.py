@@ -48,11 +48,6 @@ def data_dir() -> Path:
         return Path(os.environ.get("TMPDIR") or "/tmp") / f"runfold-{os.getuid()}"
 
 
-def parent_run_of_process() -> str | None:
-    """Return the run that started this process, where it said so by RUNFOLD_PARENT_RUN."""
-    return os.environ.get("RUNFOLD_PARENT_RUN") or None
-
-
 def default_agent_name() -> str:
     """Return the name of the script that runs, `python` where there is none."""
     return Path(sys.argv[0]).stem.lstrip("-") if sys.argv and sys.argv[0] else "python"

@@ -16,6 +16,7 @@ from runfold.producers.careful_fields import careful_fields
 from runfold.producers.coercion import LONG_MAX, LONG_MIN
 from runfold.producers.tame import LONGEST_TEXT, is_id
 from runfold.schemas.event import REQUIRED_EVENT_FIELDS, Event
+from runfold.schemas.vocabulary import EventType
 
 _TYPES = {"str": str, "int": int, "float": float}
 FIELD_TYPES: dict[str, type] = {
@@ -83,8 +84,9 @@ def _quick_fields(given: dict[str, Any]) -> bytes | None:
 def _type_part(event_type: str) -> bytes:
     if len(_type_parts) >= _KNOWN_TYPES:
         _type_parts.clear()
-    if not is_id(event_type):
+    text = event_type.value if type(event_type) is EventType else event_type
+    if not is_id(text):
         raise TypeError("a type of event is a text of 1 to 512 characters")
-    part = b'","event_type":%b,"occurred_at":' % orjson.dumps(event_type)
+    part = b'","event_type":%b,"occurred_at":' % orjson.dumps(text)
     _type_parts[event_type] = part
     return part

@@ -34,3 +34,7 @@ class ProcessIdentity:
     def mint_run_id(self) -> str:
         """Return a new run id: 80 random bits, so that its first digits tell runs apart."""
         return f"{self._random.getrandbits(80):020x}"
+
+    def mint_span_id(self) -> str:
+        """Return a new span id of W3C Trace Context: 64 random bits."""
+        return f"{self._random.getrandbits(64) or 1:016x}"

@@ -92,6 +92,15 @@ class Recorder:
         """Return a new run id."""
         return self._outbox.identity.mint_run_id()
 
+    def mint_span_id(self) -> str:
+        """Return a new span id."""
+        return self._outbox.identity.mint_span_id()
+
+    def refuse(self, event_type: str) -> None:
+        """Count an event that belongs to no run."""
+        self._failed += 1
+        explain(f"{event_type} was called outside of a run, and without a run_id")
+
     def elapsed_ms(self, run_id: str) -> float | None:
         """Return milliseconds since this process first recorded something of the run."""
         run = self._runs.get(run_id) if is_id(run_id) else None

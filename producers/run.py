@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from runfold.producers.block import Block
+from runfold.producers.calls import Calls
+from runfold.producers.context import Place, Scope, current_run
+from runfold.producers.outcome import outcome_of
 from runfold.producers.recorder import Recorder
-from runfold.producers.tame import message_of
+from runfold.producers.trace_context import trace_id_of
 from runfold.schemas.vocabulary import EventType, RunStatus
 
 if TYPE_CHECKING:
     from runfold.producers.client import Client
 
-current_run: ContextVar[str | None] = ContextVar("runfold_current_run", default=None)
-"""The id of the run that the present task or thread works in."""
-
-_CANCELLING = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
+__all__ = ["Run", "current_run"]
 
 
-class Run:
+class Run(Calls, Block):
     """A run to be used by `with` or `async with`; no method raises.
 
     It starts when the block is entered and ends when it is left: by an exception as a failure
@@ -35,23 +33,21 @@ class Run:
         *,
         run_id: str,
         agent_name: str | None,
+        parent: Run | str | None,
         fields: dict[str, Any],
     ) -> None:
         self.run_id = run_id
         self._client = client
         self._recorder = recorder
         self._agent_name = agent_name
+        self._parent = parent
         self._fields = fields
         self._status: str = RunStatus.SUCCESS.value
-        self._outer: Token[str | None] | None = None
+        self._trace_id: str | None = None
 
     def event(self, /, event_type: str, **fields: Any) -> None:
-        """Record an event of this run; see `Client.event`."""
-        self._recorder.record(self.run_id, event_type, fields)
-
-    def heartbeat(self) -> None:
-        """Say that this run is alive; see `Client.heartbeat`."""
-        self._client.heartbeat(self.run_id)
+        """Record an event of this run; see `EventType` for the usual types."""
+        self.record(self.run_id, event_type, fields)
 
     def set(self, /, **fields: Any) -> None:
         """Record what became known of this run: a later value of a field replaces the earlier.
@@ -65,46 +61,28 @@ class Run:
 
     def run(self, /, agent_name: str | None = None, **fields: Any) -> Run:
         """Return a run of which this one is the parent."""
-        return self._client.run(agent_name, **{"parent": self.run_id, **fields})
+        return self._client.run(agent_name, **{"parent": self, **fields})
 
-    def __enter__(self) -> Self:
-        self._client.start_run(self._agent_name, **{**self._fields, "run_id": self.run_id})
-        self._outer = current_run.set(self.run_id)
-        return self
+    @property
+    def trace_id(self) -> str:
+        """The trace that this run belongs to."""
+        return self._trace_id or trace_id_of(self.run_id)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._leave()
-        if kind is None:
-            self._client.end_run(self.run_id, self._status)
-        else:
-            cancelled = issubclass(kind, _CANCELLING)
-            self._client.end_run(
-                self.run_id,
-                RunStatus.CANCELLED.value if cancelled else RunStatus.FAILURE.value,
-                error_type=kind.__qualname__,
-                error_message=message_of(error),
-            )
+    def begin(self) -> None:
+        """Record the start."""
+        self._trace_id = self._client.begin_run(
+            self.run_id, self._agent_name, self._parent, self._fields
+        )
+        self._scope = Scope(Place(self.run_id, self._trace_id))
 
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
+    def end(self, error: BaseException | None = None) -> None:
+        """Record the end, by `error` where there is one."""
+        fields = {"status": self._status} if error is None else outcome_of(error)
+        self._client.end_run(self.run_id, **fields)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
+    def _run_for(self, run_id: str | None) -> str:
+        return self.run_id if run_id is None else run_id
 
-    def _leave(self) -> None:
-        outer, self._outer = self._outer, None
-        if outer is not None:
-            try:
-                current_run.reset(outer)
-            except ValueError:  # left in another context than it was entered in, as generators are
-                current_run.set(outer.old_value if outer.old_value is not Token.MISSING else None)
+    def trace_of(self, run_id: str) -> str:
+        """Return this run's trace, or what the client knows of another's."""
+        return self.trace_id if run_id == self.run_id else self._client.trace_of(run_id)

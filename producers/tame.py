@@ -10,17 +10,24 @@ from enum import Enum
 from hashlib import blake2b
 from itertools import islice
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 from uuid import UUID
 
 ALTERED = "runfold.altered"
 """The attribute that says what had to be changed: a field or path to a reason."""
+
+_T = TypeVar("_T")
 
 LONGEST_TEXT = 64 * 1024
 LONGEST_ID = 512
 MAX_DEPTH = 16
 _MAX_ITEMS = 10_000
 _LONG_LIMIT = 1 << 63
+
+
+def is_a(value: object, kind: type[_T]) -> TypeGuard[_T]:
+    """Say what `isinstance` says, without asking `value` itself, which may raise."""
+    return issubclass(type(value), kind)
 
 
 def is_id(value: object) -> bool:
@@ -47,9 +54,14 @@ def message_of(error: BaseException | None) -> str:
 
 
 def tame_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `given` with plain JSON values only; `runfold.altered` lists what was changed."""
+    """Return `given` with plain JSON values only; `runfold.altered` lists what was changed.
+
+    Shape: times and durations stay what they are, since only a field's column says its unit.
+    """
     tamer = Tamer(LONGEST_TEXT)
-    fields: dict[str, Any] = tamer.tame(dict(given), "")
+    kept = {name: value for name, value in given.items() if type(value) in (datetime, timedelta)}
+    others = {name: value for name, value in given.items() if name not in kept}
+    fields: dict[str, Any] = {**tamer.tame(others, ""), **kept}
     if tamer.changes:
         fields[ALTERED] = tamer.changes
     return fields

@@ -14,12 +14,11 @@ from tests.memory_log import MemoryLog
 class Recording:
     """A client, and what it recorded."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **settings: Any) -> None:
         self.log = MemoryLog()
         self.root = root
-        self.client = Client(
-            agent="tester", journal_dir=root, publisher=self.log.open, heartbeat_seconds=None
-        )
+        usual = {"agent": "tester", "heartbeat_seconds": None}
+        self.client = Client(journal_dir=root, publisher=self.log.open, **{**usual, **settings})
 
     def events(self, event_type: str | None = None) -> list[dict[str, Any]]:
         """Return the events, of one type where it is given, with their attributes as objects."""
@@ -29,6 +28,10 @@ class Recording:
             for each in self.log.events
             if event_type in (None, each["event_type"])
         ]
+
+    def last(self) -> dict[str, Any]:
+        """Return the last event."""
+        return self.events()[-1]
 
     def types(self) -> list[str]:
         """Return the types of the events, in the order of the log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,9 +15,12 @@ from aiokafka import AIOKafkaProducer
 from runfold.deploy.cli.app import run as run_command_line
 from runfold.deploy.embedded import KafkaServer
 from runfold.processors.dead_letters import DeadLetterSender
+from runfold.processors.run_table import DeadLetter
 from runfold.producers.kafka_publisher import KafkaPublisher
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.registry import latest
+from runfold.schemas.offsets import LogPartition
+from runfold.schemas.topic import DEAD_LETTERS
 from tests.crashes import Crashed
 from tests.integration.stack_parts import PlainDuckDB, WorkerProcess, make_topics, wait_until
 from tests.unit.test_confluent import FIELDS, Registry, registry
@@ -72,6 +76,13 @@ class Place:
                 await producer.flush()
 
         asyncio.run(send())
+
+    async def dead_letter(self, record: tuple[bytes, bytes]) -> None:
+        """Put a letter into its topic, of offset 7."""
+        sender = DeadLetterSender(self.bootstrap, self.topic)
+        log = LogPartition("a-topic", 0)
+        await sender.send([DeadLetter(log, 7, NOON_US, "key_mismatch", "why", *record)])
+        await sender.close()
 
     def worker(self, *options: str) -> WorkerProcess:
         return WorkerProcess(self.bootstrap, self.topic, self._folder / "lake", *options)
@@ -233,6 +244,38 @@ def test_a_worker_that_understands_too_little_halts_until_the_cap_is_raised(plac
         place.wait_for(2000, worker)
     [group] = place.dlq("ls", "--format", "json")
     assert (group["reason"], group["letters"], group["open"]) == ("not_avro", 1500, 1500)
+
+
+class Terminal(io.StringIO):
+    """What somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_whoever_sits_at_a_terminal_is_asked(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(place.dead_letter(BAD[OTHERS_KEY]))
+    words = ["fix", "--all", "--python", "event"]
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    assert "1 to send, 0 refused, 0 left alone" in (said := place.dlq(*words))
+    assert "nothing was sent" in said
+    assert place.states() == {"0/7": "open"}
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    place.dlq(*words)
+    assert place.states() == {"0/7": "fixed"}
+
+
+def test_what_is_no_letter_is_told_and_the_letters_are_listed(place: Place) -> None:
+    asyncio.run(place.dead_letter(BAD[OTHERS_KEY]))
+
+    async def send_junk() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=place.bootstrap) as producer:
+            await producer.send_and_wait(DEAD_LETTERS.name, b"junk", key=b"junk")
+
+    asyncio.run(send_junk())
+    said = place.dlq("ls")
+    assert "neither letters nor marks" in said
+    assert "key_mismatch" in said
 
 
 def test_a_wrong_use_says_what_is_wrong(place: Place) -> None:

@@ -8,19 +8,15 @@ from runfold.deploy.cli.dlq.listing import ls
 from runfold.deploy.cli.dlq.sending import fix, redrive
 from runfold.deploy.cli.dlq.showing import show
 
-dlq_app = typer.Typer(
-    name="dlq",
-    no_args_is_help=True,
-    help="Dead letters: see what could not become an event, mend it, send it again.",
-)
+dlq_app = typer.Typer(name="dlq", no_args_is_help=True)
 
 
 @dlq_app.callback()
 def _dead_letters() -> None:
-    """See what could not become an event, mend it, send it again.
+    """Dead letters: see what could not become an event, mend it, send it again.
 
-    First [bold]runfold dlq ls[/], then [bold]runfold dlq show KEY[/], then
-    [bold]runfold dlq fix --dry-run[/]. An event that is sent twice is stored once.
+    Begin with [bold]runfold dlq ls[/] and [bold]runfold dlq show KEY[/]; then try a
+    repair by [bold]runfold dlq fix --dry-run[/]. What is sent twice is stored once.
     """
 
 

@@ -24,7 +24,7 @@ _KEY = re.compile(r"(?:(?P<topic>.+)/)?(?P<partition>[0-9]{1,9})/(?P<offset>[0-9
 
 Keys = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY]...", help="These letters: partition/offset, as ls shows them."),
+    typer.Argument(metavar="KEY", help="These letters: partition/offset, as ls shows them."),
 ]
 Reason = Annotated[
     str | None, typer.Option("--reason", help="Only of this reason: not_avro, bad_time, …")

@@ -54,11 +54,13 @@ def fix(
 ) -> None:
     """Repair dead letters and send them as events.
 
-    An expression gives the event as a dict, or None to leave the letter alone. It sees
-    [bold]event[/] (what could be read: an event's fields, or JSON), [bold]value[/] and
-    [bold]key[/] (bytes), [bold]reason[/], [bold]message[/] and [bold]offset[/]; jq gets the same
-    as one JSON document, the value in base64. An event without an event_id is given one that is
-    the same each time, so that what is sent twice is stored once.
+    An expression gives the event as a dict, or None to leave the letter alone.
+    It sees [bold]event[/] (the fields that could be read, or JSON),
+    [bold]value[/] and [bold]key[/] (bytes), [bold]reason[/], [bold]message[/]
+    and [bold]offset[/]. jq gets the same as one document, the value in base64.
+
+    An event without an event_id is given one that is the same each time, so that
+    what is sent twice is stored once.
 
     For example: runfold dlq fix --reason bad_time --dry-run --python
     "event | {'occurred_at': event['occurred_at'] // 1000}"

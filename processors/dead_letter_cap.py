@@ -56,7 +56,7 @@ class DeadLetterCap:
             f"more than the {self.share:.0%} that the dead-letter cap allows. "
             f"Most often ({count:,} times) {reason}: {message}. "
             f"The worker stands at {place}; nothing from there on was passed over. "
-            "Upgrade runfold where it should understand them. Else mend what writes them, and start "
+            "Upgrade runfold where it should understand them. Else mend what writes them and start "
             "the worker with --dead-letter-cap 1 (RUNFOLD_DEAD_LETTER_CAP=1): they become dead "
             "letters, which `runfold dlq fix` repairs."
         )

@@ -231,6 +231,8 @@ def _cause(worker: Any, app: WorkerApp, ended: BaseException) -> RunfoldError | 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """Yield what led to `error`: Faust turns what fails it as it starts into an exit code."""
-    while error is not None:
+    passed: set[int] = set()
+    while error is not None and id(error) not in passed:  # Faust raises again what it has caught
+        passed.add(id(error))
         yield error
         error = error.__cause__ or error.__context__

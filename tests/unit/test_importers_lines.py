@@ -10,7 +10,7 @@ import pytest
 
 from runfold.producers.importers.claude_code import BadLine, find_transcripts
 from runfold.producers.importers.claude_code.entries import read_entry
-from runfold.producers.importers.claude_code.files import MAX_LINE_BYTES, LineError, read_objects
+from runfold.producers.importers.lines import MAX_LINE_BYTES, LineError, read_objects
 from runfold.schemas.errors import ConfigurationError
 from tests.transcripts.writer import Transcript
 
@@ -21,7 +21,7 @@ def read(tmp_path: Path, content: bytes) -> list[tuple[int, dict[str, Any] | str
     (file,) = find_transcripts(path)
     return [
         (number, found.reason if isinstance(found, BadLine) else found)
-        for number, found in read_objects(file)
+        for number, found in read_objects(file.path, file.size_bytes)
     ]
 
 
@@ -82,7 +82,7 @@ def test_a_file_is_read_as_far_as_it_went_at_first(tmp_path: Path) -> None:
     (file,) = find_transcripts(path)
     with path.open("ab") as stream:
         stream.write(b'{"a": 2}\n')
-    assert list(read_objects(file)) == [(1, {"a": 1})]
+    assert list(read_objects(file.path, file.size_bytes)) == [(1, {"a": 1})]
 
 
 def test_a_missing_path_is_an_error_that_names_it(tmp_path: Path) -> None:

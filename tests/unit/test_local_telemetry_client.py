@@ -239,7 +239,7 @@ def test_a_call_that_fails_gives_an_error_id_and_says_why(
     recording: Recording, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = recording.client
-    assert client.start_run("crawler", "crawl", run_id=5).startswith("error-5")  # type: ignore[arg-type]
+    assert client.start_run("crawler", "crawl", run_id=5).startswith("error-5")
     failed = client.start_run("crawler", "crawl", no_such_field=1)
     assert re.fullmatch(f"error-{GENERATED.pattern}", failed)
     assert client.start_run("crawler", "crawl", run_id="mine", nope=1) == "error-mine"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runfold.producers.importers.claude_code.files import LineError, shown
+from runfold.producers.importers.lines import LineError, shown
 from runfold.producers.importers.prices import Usage
 
 CONVERSATION_KINDS = frozenset({"user", "assistant", "system"})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runfold.producers.importers.claude_code.files import BadLine
+from runfold.producers.importers.lines import BadLine
 from runfold.schemas.run_state import TOKEN_FIELDS
 from runfold.schemas.vocabulary import EventType
 

@@ -13,12 +13,7 @@ from runfold.producers.importers.claude_code.entries import (
     message_key,
     read_entry,
 )
-from runfold.producers.importers.claude_code.files import (
-    BadLine,
-    LineError,
-    TranscriptFile,
-    read_objects,
-)
+from runfold.producers.importers.claude_code.files import TranscriptFile
 from runfold.producers.importers.claude_code.notes import note_of
 from runfold.producers.importers.claude_code.prompts import is_interruption, prompt_of
 from runfold.producers.importers.claude_code.session_index import SessionIndex, session_of_path
@@ -37,6 +32,7 @@ from runfold.producers.importers.claude_code.units import (
     Unit,
     run_id_of,
 )
+from runfold.producers.importers.lines import BadLine, LineError, read_objects
 
 _PROFILE = {
     "cwd": "cwd",
@@ -67,7 +63,7 @@ class SessionGroup:
 
     def read(self, file: TranscriptFile) -> None:
         """Take in the lines of `file`; those that the first pass reported are left out."""
-        for _, found in read_objects(file):
+        for _, found in read_objects(file.path, file.size_bytes):
             if isinstance(found, BadLine):
                 continue
             try:

@@ -13,13 +13,9 @@ from runfold.producers.importers.claude_code.entries import (
     optional_text,
     read_entry,
 )
-from runfold.producers.importers.claude_code.files import (
-    BadLine,
-    LineError,
-    TranscriptFile,
-    read_objects,
-)
+from runfold.producers.importers.claude_code.files import TranscriptFile
 from runfold.producers.importers.claude_code.report import ImportReport
+from runfold.producers.importers.lines import BadLine, LineError, read_objects
 
 LineId = tuple[str, str]
 """Session and uuid of a line."""
@@ -108,7 +104,7 @@ def build_index(
 
 def checked_entries(file: TranscriptFile, report: ImportReport) -> Iterator[Entry]:
     """Yield the conversation lines of `file`, report the bad ones and count the others."""
-    for number, found in read_objects(file):
+    for number, found in read_objects(file.path, file.size_bytes):
         report.lines += 1
         if isinstance(found, BadLine):
             report.bad_lines.append(found)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from runfold.producers.importers.claude_code.entries import Entry
-from runfold.producers.importers.claude_code.files import BadLine
 from runfold.producers.importers.claude_code.prompts import texts_of
 from runfold.producers.importers.claude_code.session_index import AGENT_FILE_PREFIX
 from runfold.producers.importers.claude_code.units import RunInfo, Tool
+from runfold.producers.importers.lines import BadLine
 
 AGENT_TOOLS = frozenset({"Task", "Agent"})
 _ROOT_CHARACTERS = 8

@@ -45,8 +45,9 @@ CONTENDERS: dict[str, Contender] = {
     "plain Faust": plain_faust,
 }
 YARDSTICK = "runfold, 1 worker"
-OTHER_PARTS = ("footprint", "client call")
+OTHER_PARTS = ("footprint", "client call", "audit")
 CLIENT_CALL = "tests.benchmarks.client_call"
+AUDIT = "tests.benchmarks.audit"
 
 # Workers that start together are to begin with a half each, not with a rebalance in between.
 _TOGETHER_MS = 1500
@@ -59,6 +60,9 @@ def _arguments() -> argparse.Namespace:
         "--faust-events", type=int, default=40_000, help="records in the topic of plain Faust"
     )
     parser.add_argument("--runs", type=int, default=100_000, help="runs that a worker holds")
+    parser.add_argument(
+        "--audit-events", type=int, default=10_000_000, help="events in the lake that is audited"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--flush-interval",
@@ -118,6 +122,13 @@ def _client_call(folder: Path) -> None:
         subprocess.run(command, cwd=REPOSITORY, check=True)
 
 
+def _audit(events: int, rounds: int) -> None:
+    """Let the other benchmark print its own table; a broker has no part in it."""
+    _tell(f"auditing {events:,} events")
+    command = [sys.executable, "-m", AUDIT, "--events", str(events), "--rounds", str(rounds)]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+
+
 def _tell(progress: str) -> None:
     sys.stderr.write(f"{progress}\n")
 
@@ -148,6 +159,9 @@ def main() -> None:
             report.show_footprint(console, found)
         if "client call" in wanted:
             _client_call(folder)
+            console.print()
+        if "audit" in wanted:
+            _audit(options.audit_events, options.rounds)
             console.print()
     flush = f"every {options.flush_interval:g} s in the race, every 2 s elsewhere"
     report.show_machine(console, machine, {"flush": flush, "rounds": str(options.rounds)})

@@ -94,12 +94,13 @@ PLANTS: dict[str, Callable[[pytest.MonkeyPatch, int], None]] = {
 }
 
 FOUND_AS = {
-    "drop": "records_short",
-    "twice": "state_differs",
-    "short-range": "hole",
-    "short-rows": "rows_and_label",
+    "drop": {"records_short"},
+    "twice": {"state_differs"},
+    # A worker that starts anew fills the hole, without the event that the states have already.
+    "short-range": {"hole", "state_differs"},
+    "short-rows": {"rows_and_label"},
 }
-"""What `runfold audit` is to find of each."""
+"""What `runfold audit` is to find of each: one of these."""
 
 
 def hit_ids(event_ids: pl.Series, rate: int) -> set[str]:

@@ -107,6 +107,19 @@ def test_the_sums_of_the_audit_are_those_of_the_fold(
     assert {(each["run_id"], each["producer"]): each["ranges"] for each in named} == missing
 
 
+ODD_COSTS = (2.7e-9, -2.7e-9, 0.1, 1e5, 1e5 + 1, float("nan"), float("inf"), float("-inf"))
+ODD_TOKENS = (10**12, 10**12 + 1, -(10**12), -(10**12) - 1, 2**62, -5)
+ODD_STATUSES = (" Failure\n", "FAILED", "error", "timeout", "canceled", "", "odd")
+
+
+def test_odd_values_add_up_as_in_the_fold(tmp_path: Path) -> None:
+    lake = LakeOfEvents(tmp_path)
+    lake.put(*(event("r", "llm.called", cost_usd=each) for each in ODD_COSTS))
+    lake.put(*(event("r", "llm.called", output_tokens=each) for each in ODD_TOKENS))
+    lake.put(*(event("r", "tool.ended", status=each) for each in ODD_STATUSES))
+    assert audited(lake.root).ok
+
+
 def test_a_deleted_events_file_is_a_hole(root: Path) -> None:
     gone = events_files(root)[2]
     gone.unlink()
@@ -134,6 +147,24 @@ def test_events_without_states_yet_are_no_mistake(root: Path) -> None:
     assert report.ok
     [note] = report.notes
     assert (note.kind, note.facts["records"]) == ("lag", 20)
+
+
+def test_an_events_file_that_reaches_beyond_the_states_is_read_as_far_as_they_do(
+    root: Path, tmp_path: Path
+) -> None:
+    written = [f"{PRODUCER}-{each + 1}" for each in range(FLUSHES * EVENTS_A_FLUSH)]
+    merged = LakeOfEvents(tmp_path / "merged").put(
+        *(
+            event("r", "llm.called", each, event_id=event_id, input_tokens=7)
+            for each, event_id in enumerate(written)
+        )
+    )
+    [covering] = events_files(merged.root)
+    shutil.copy(covering, events_files(root)[0].with_name(covering.name))
+    states_files(root)[-1].unlink()
+    report = audited(root, log_of(0, 120))
+    assert report.ok
+    assert report.checked["events"] == 100
 
 
 def test_states_without_their_events_are_a_hole(root: Path) -> None:

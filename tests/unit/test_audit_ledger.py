@@ -123,6 +123,16 @@ def test_a_dead_letter_that_was_stored_too_counts_as_stored(lake: LakeOfEvents) 
     assert (report.ledger["stored"], report.ledger["dead_letters"]) == (2, 0)
 
 
+def test_a_dead_letter_under_a_wrong_key_belongs_to_the_run_of_its_producer(
+    lake: LakeOfEvents,
+) -> None:
+    lake.put(*numbered(1, 3))
+    lake.put_records([(b"wrong", encoded(numbered(2)[0]))])
+    report = audited(lake.root)
+    assert report.ok
+    assert [(each.run_id, each.dead_letters) for each in report.accounts] == [("r", 1)]
+
+
 def test_dead_letters_without_an_id_explain_as_many_missing_events(lake: LakeOfEvents) -> None:
     lake.put(*numbered(1, 4))
     lake.put_records([(b"r", b"no event")])

@@ -90,7 +90,9 @@ def test_json_is_one_object(lake: LakeOfEvents, audit: Asked) -> None:
 
 def test_the_table_is_capped_and_json_is_not(lake: LakeOfEvents, audit: Asked) -> None:
     lake.put(*(event(f"r{n}", "custom", event_id=f"rf{n:020x}.1-2") for n in range(40)))
-    assert "… and 10 more" in audit()[1]
+    said = audit()[1]
+    assert "… and 10 more" in said
+    assert said.count("missing events: run r") == 30
     assert len(audit.json()["findings"]) == 40
 
 

@@ -37,7 +37,7 @@ COUNTERS = (
 )
 """What the events of a run add up to."""
 
-_MEMORY_LIMIT = "1GB"
+_MEMORY_LIMIT = "512MB"
 _EVENT_COLUMNS = (
     *("run_id", "event_id", "event_type", "name", "status", "cost_usd", "attributes"),
     *("offset", "recorded_at", "dead_letter_reason"),
@@ -79,7 +79,7 @@ def audit_tables(
     """Gather what the lake in `root` holds of `places`, for the runs in `scope`.
 
     Shape: of a scope since a time, `more_runs` are audited in any case.
-    Memory: 1 GB and a file for what is more. Raises: LakeUnavailable, LakeCorrupt.
+    Memory: 512 MB and a file for what is more. Raises: LakeUnavailable, LakeCorrupt.
     """
     with tempfile.TemporaryDirectory(prefix="runfold-audit-") as folder:
         with duckdb.connect(":memory:") as connection:

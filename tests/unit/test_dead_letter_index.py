@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runfold.deploy.cli.dlq.selection import Selection, letter_of
+from runfold.deploy.cli.dlq.selection import Selection, letter_of, read_key
 from runfold.processors.dead_letter_index import DeadLetterIndex
 from runfold.processors.kept_letter import (
     KeptLetter,
@@ -71,7 +71,7 @@ def test_a_topic_made_anew_has_letters_of_its_own() -> None:
     index.add_mark((0, 2), PLACE.key.encode(), write_mark(PLACE, FIXED))
     newest_first = index.entries()
     assert [each.state for each in newest_first] == [LetterState.OPEN, LetterState.FIXED]
-    assert letter_of("3/1200", "some/events", newest_first).place == anew
+    assert letter_of(read_key("3/1200", "some/events"), newest_first).place == anew
 
 
 def test_what_is_neither_letter_nor_mark_is_told_by_its_place() -> None:
@@ -89,18 +89,18 @@ def test_what_is_neither_letter_nor_mark_is_told_by_its_place() -> None:
 def test_a_letter_is_found_by_its_short_and_by_its_whole_key(key: str) -> None:
     index = DeadLetterIndex()
     index.add_letter((0, 0), write_letter(LETTER))
-    assert letter_of(key, "some/events", index.entries()).place == PLACE
+    assert letter_of(read_key(key, "some/events"), index.entries()).place == PLACE
 
 
 @pytest.mark.parametrize(
     ("key", "said"),
-    [("3/1201", "no dead letter 3/1201"), ("other/3/1200", "no dead letter"), ("x", "is no key")],
+    [("3/1201", "no dead letter 3/1201"), ("other/3/1200", "3/1200 of other"), ("x", "is no key")],
 )
 def test_an_unknown_key_is_a_wrong_use(key: str, said: str) -> None:
     index = DeadLetterIndex()
     index.add_letter((0, 0), write_letter(LETTER))
     with pytest.raises(ConfigurationError, match=said):
-        letter_of(key, "some/events", index.entries())
+        letter_of(read_key(key, "some/events"), index.entries())
 
 
 def test_a_selection_narrows_by_topic_reason_time_and_run() -> None:

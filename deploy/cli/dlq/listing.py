@@ -88,6 +88,11 @@ def _row(entry: LetterEntry) -> Row:
         "recorded_at": entry.recorded_at,
         "reason": entry.reason,
         "state": entry.state.value,
-        "run_id": entry.run_id,
+        "run_id": entry.run_id and _plain(entry.run_id),
         "message": entry.message,
     }
+
+
+def _plain(text: str) -> str:
+    """Return `text`, which may be any bytes that somebody sent, without what a terminal obeys."""
+    return "".join(letter if letter.isprintable() else "·" for letter in text)

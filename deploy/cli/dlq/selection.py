@@ -22,6 +22,9 @@ from runfold.schemas.vocabulary import DeadLetterReason
 
 _KEY = re.compile(r"(?:(?P<topic>.+)/)?(?P<partition>[0-9]{1,9})/(?P<offset>[0-9]{1,18})")
 
+RecordKey = tuple[str, int, int]
+"""Topic, partition and offset of a letter's record."""
+
 Keys = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY", help="These letters: partition/offset, as ls shows them."),
@@ -46,7 +49,7 @@ class Selection:
     """Which letters are wanted: those of `keys`, else all of `topic` that fit the rest."""
 
     topic: str
-    keys: Sequence[str] = ()
+    keys: Sequence[RecordKey] = ()
     reason: str | None = None
     since: datetime | None = None
     run: str | None = None
@@ -57,7 +60,7 @@ class Selection:
         Raises: ConfigurationError for a key that none of them has.
         """
         if self.keys:
-            return [letter_of(key, self.topic, entries) for key in dict.fromkeys(self.keys)]
+            return [letter_of(key, entries) for key in dict.fromkeys(self.keys)]
         return [
             each
             for each in entries
@@ -87,24 +90,32 @@ def select(
     if reason is not None and reason not in known:
         raise ConfigurationError(f"no reason {reason!r}; there are {', '.join(known)}")
     start = None if since is None else moment(since, datetime.now(UTC))
-    return Selection(topic, keys or (), reason, start, run)
+    return Selection(topic, [read_key(each, topic) for each in keys or ()], reason, start, run)
 
 
-def letter_of(key: str, topic: str, entries: Sequence[LetterEntry]) -> LetterEntry:
-    """Return the letter of that key; of a topic that was made anew, the newest one.
-
-    Raises: ConfigurationError.
-    """
-    match = _KEY.fullmatch(key)
+def read_key(text: str, topic: str) -> RecordKey:
+    """Return what `text` names, in `topic` where it names none. Raises: ConfigurationError."""
+    match = _KEY.fullmatch(text)
     if match is None:
         raise ConfigurationError(
-            f"{key!r} is no key: partition/offset is needed, as 3/1200, or topic/partition/offset"
+            f"{text!r} is no key: partition/offset is needed, as 3/1200, or topic/partition/offset"
         )
-    wanted = (match["topic"] or topic, int(match["partition"]), int(match["offset"]))
+    return match["topic"] or topic, int(match["partition"]), int(match["offset"])
+
+
+def letter_of(key: RecordKey, entries: Sequence[LetterEntry]) -> LetterEntry:
+    """Return the letter of that key; of a topic that was made anew, the newest one.
+
+    Shape: `entries` are newest first. Raises: ConfigurationError.
+    """
     for each in entries:
-        if (each.place.topic, each.place.partition, each.place.offset) == wanted:
+        if (each.place.topic, each.place.partition, each.place.offset) == key:
             return each
-    raise ConfigurationError(f"there is no dead letter {key}; `runfold dlq ls --each` lists them")
+    topic, partition, offset = key
+    raise ConfigurationError(
+        f"there is no dead letter {partition}/{offset} of {topic}; "
+        "`runfold dlq ls --each` lists them"
+    )
 
 
 def short_key(entry: LetterEntry) -> str:

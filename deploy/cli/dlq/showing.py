@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from runfold.deploy.cli.dlq.selection import Topic, letter_of, read_index
+from runfold.deploy.cli.dlq.selection import Topic, letter_of, read_index, read_key
 from runfold.deploy.cli.tables import Row, print_rows
 from runfold.deploy.cli.terminal import EXIT_USAGE, OUT, Broker, DataDir, Format, fail
 from runfold.deploy.settings import Settings, load_settings
@@ -37,7 +37,8 @@ def show(
 ) -> None:
     """Show one dead letter: why, its bytes, what can be read of it, what was done about it."""
     settings = load_settings(topic=topic, broker=broker, data_dir=data_dir)
-    entry = letter_of(key, settings.topic, read_index(settings.bootstrap).entries())
+    wanted = read_key(key, settings.topic)
+    entry = letter_of(wanted, read_index(settings.bootstrap).entries())
     letter = asyncio.run(_letter(settings, entry))
     if raw is not None:
         _write(letter, raw)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,11 +16,16 @@ from typing import Any
 import polars as pl
 import pytest
 
+from runfold.deploy.auditing import audit_lake
 from runfold.deploy.embedded import KafkaServer
 from runfold.deploy.log_lag import log_bounds
+from runfold.deploy.settings import load_settings
 from runfold.deploy.worker_status import read_status
+from runfold.producers import Client
 from runfold.producers.demo import DemoRecord, generate_fleet
 from runfold.schemas.event_ids import split_minted_id
+from runfold.schemas.topic import EVENTS
+from runfold.sinks.audit.report import Finding, Report, Scope
 from tests.integration.stack_parts import (
     PLAIN,
     WorkerProcess,
@@ -171,3 +177,33 @@ def test_a_row_that_was_not_written_is_named_by_its_file(audited: Audited) -> No
     for each in found:
         assert each["said"] == each["found"] + 1
         assert Path(each["file"]).name.endswith(f"{each['last']:012d}.parquet")
+
+
+def test_an_audit_beside_clients_and_workers_finds_nothing(
+    kafka: KafkaServer, tmp_path: Path
+) -> None:
+    settings = load_settings({}, data_dir=tmp_path, broker=kafka.bootstrap)
+    client = Client(broker=kafka.bootstrap, journal_dir=tmp_path / "journal")
+    runs = [client.run(f"busy-{number}") for number in range(4)]
+    enough = threading.Event()
+
+    def work() -> None:
+        while not enough.wait(0.002):
+            for run in runs:
+                run.event("log.written")
+
+    def ours(report: Report) -> list[Finding]:
+        """Leave out what other tests put into the log that all share."""
+        mine = {run.run_id for run in runs}
+        return [each for each in report.findings if each.facts.get("run_id", mine) in (*mine, mine)]
+
+    agent = threading.Thread(target=work)
+    with WorkerProcess(kafka.bootstrap, EVENTS.name, settings.lake_dir) as worker:
+        agent.start()
+        wait_until(lambda: any(settings.lake_dir.glob("*/states/p*")), "a lake", workers=[worker])
+        reports = [audit_lake(settings, Scope(), on_step=lambda _: None) for _ in range(8)]
+        enough.set()
+        agent.join()
+        client.close()
+    assert [ours(each) for each in reports] == [[]] * 8
+    assert reports[-1].checked["events"] > reports[0].checked["events"]

@@ -125,7 +125,8 @@ def _print(report: Report, *, by_producer: bool) -> None:
     if report.ok:
         OUT.print("[green]✔[/] all balances")
     else:
-        OUT.print(f"[red]✘[/] {len(report.findings):,} findings")
+        count = len(report.findings)
+        OUT.print(f"[red]✘[/] {count:,} finding{'s' if count > 1 else ''}")
 
 
 def _print_more(more: int) -> None:
@@ -149,6 +150,7 @@ _ASIDE_LINES = (
     ("dead letters of no run", "dead_letters_of_no_run"),
 )
 """What has no number, and so no place in the sum."""
+_ALWAYS_SHOWN = ("emitted", "stored", "missing")
 
 
 def _ledger(ledger: dict[str, int]) -> Table:
@@ -157,7 +159,7 @@ def _ledger(ledger: dict[str, int]) -> Table:
     table.add_column("count", justify="right")
     for words, name in _LEDGER_LINES:
         style = "red" if name == "missing" and ledger[name] else None
-        if ledger[name] or name in ("emitted", "stored", "missing"):
+        if ledger[name] or name in _ALWAYS_SHOWN:
             table.add_row(words, f"{ledger[name]:,}", style=style, end_section=name == "missing")
     for words, name in _ASIDE_LINES:
         if ledger[name]:
@@ -168,9 +170,14 @@ def _ledger(ledger: dict[str, int]) -> Table:
 def _producers(accounts: list[Account]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("producer", overflow="fold")
-    for words, _ in _LEDGER_LINES:
+    shown = [
+        (words, name)
+        for words, name in _LEDGER_LINES
+        if name in _ALWAYS_SHOWN or any(getattr(each, name) for each in accounts)
+    ]
+    for words, _ in shown:
         table.add_column(words, justify="right")
     for each in accounts:
-        counts = (getattr(each, name) for _, name in _LEDGER_LINES)
+        counts = (getattr(each, name) for _, name in shown)
         table.add_row(escape(each.producer), *(f"{count:,}" for count in counts))
     return table

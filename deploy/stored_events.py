@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -23,6 +24,14 @@ select distinct event_id, run_id
 from read_parquet($files, union_by_name = true)
 semi join wanted using (event_id)
 where dead_letter_reason is null
+"""
+
+_STARTS = """
+select distinct on (run_id) run_id, event_id, attributes
+from read_parquet($files, union_by_name = true)
+semi join wanted using (run_id)
+where dead_letter_reason is null and event_type = 'run.started'
+order by run_id, "offset"
 """
 
 
@@ -51,22 +60,30 @@ class StoredEvents:
 
         Raises: LakeUnavailable (retry) where files come and go for too long.
         """
-        if not event_ids or next(self._folder.rglob("[!.]*.parquet"), None) is None:
-            return {}
+        found = self._look_up(_QUERY, "event_id", event_ids)
+        return dict(found)
+
+    def starts(self, run_ids: Collection[str]) -> dict[str, tuple[str, str | None]]:
+        """Return for each of `run_ids` the id and attributes of the event that first started it.
+
+        Raises: LakeUnavailable (retry) where files come and go for too long.
+        """
+        found = self._look_up(_STARTS, "run_id", run_ids)
+        return {run_id: (event_id, attributes) for run_id, event_id, attributes in found}
+
+    def _look_up(self, query: str, column: str, wanted: Collection[str]) -> list[tuple[Any, ...]]:
+        if not wanted or next(self._folder.rglob("[!.]*.parquet"), None) is None:
+            return []
+        names = pa.table({column: pa.array(wanted, pa.string())})
         problem: duckdb.Error | None = None
         for _ in range(_ATTEMPTS):  # a file may be compacted away between listing and reading
             try:
-                return self._look_up(event_ids)
+                with duckdb.connect() as connection:
+                    connection.register("wanted", names)
+                    return connection.execute(query, {"files": str(self._files)}).fetchall()
             except duckdb.IOException as error:
                 problem = error
         raise LakeUnavailable(f"the lake cannot be read: {problem}") from problem
-
-    def _look_up(self, event_ids: Collection[str]) -> dict[str, str]:
-        with duckdb.connect() as connection:
-            wanted = pa.table({"event_id": pa.array(event_ids, pa.string())})
-            connection.register("wanted", wanted)
-            found = connection.execute(_QUERY, {"files": str(self._files)}).fetchall()
-        return dict(found)
 
     async def wait_for(
         self,

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runfold.deploy.cli.figures import print_figures
-from runfold.deploy.cli.terminal import ERR, EXIT_FAILED, Broker, DataDir, Format, Lake
-from runfold.deploy.settings import Settings, load_settings
+from runfold.deploy.cli.import_local_telemetry import local_telemetry
+from runfold.deploy.cli.import_publishing import (
+    find_stored_events,
+    import_progress,
+    publish_events,
+    warn_of_bad,
+)
+from runfold.deploy.cli.terminal import EXIT_FAILED, Broker, DataDir, Format, Lake
+from runfold.deploy.settings import load_settings
 from runfold.producers.importers.claude_code import (
     ClaudeCodeImport,
     ImportOptions,
     ImportReport,
-    StoredLookup,
     find_transcripts,
     nothing_stored,
 )
-from runfold.producers.kafka_publisher import KafkaPublisher
-from runfold.schemas.errors import BrokerUnavailable, ConfigurationError, EventRejected
 
-if TYPE_CHECKING:
-    from runfold.deploy.stored_events import StoredEvents
-
-_SHOWN_BAD_LINES = 200
 _PASSES = 2
-_BREATHE_EVERY = 256
-_PATIENCE = timedelta(seconds=15)
 
 import_app = typer.Typer(
     name="import", no_args_is_help=True, help="Import what other tools have recorded."
@@ -41,6 +37,9 @@ import_app = typer.Typer(
 @import_app.callback()
 def _importers() -> None:
     """Import what other tools have recorded."""
+
+
+import_app.command("local-telemetry")(local_telemetry)
 
 
 @import_app.command("claude-code")
@@ -80,97 +79,25 @@ def claude_code(
         idle=timedelta(minutes=idle_minutes),
         content=not no_content,
     )
-    with _progress() as progress:
+    with import_progress() as progress:
         task = progress.add_task("reading", total=_PASSES * sum(each.size_bytes for each in files))
 
         def on_bytes(count: int) -> None:
             progress.advance(task, count)
 
-        stored, reachable = asyncio.run(_stored_events(settings, needed=not dry_run))
-        reading = ClaudeCodeImport(files, options, stored=stored, on_bytes=on_bytes)
+        stored = asyncio.run(find_stored_events(settings, needed=not dry_run))
+        reading = ClaudeCodeImport(
+            files, options, stored=stored or nothing_stored, on_bytes=on_bytes
+        )
         if dry_run:
             for _ in reading.events():
                 pass
         else:
-            asyncio.run(_publish(reading, settings.bootstrap, reachable, progress))
-    _report_bad_lines(reading.report)
+            asyncio.run(publish_events(reading.events(), settings, stored, progress))
+    warn_of_bad(reading.report.bad_lines, "lines")
     print_figures(_figures(reading.report, dry_run=dry_run), output, title="claude code")
     if strict and reading.report.bad_lines:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=ERR, transient=True)
-
-
-async def _stored_events(
-    settings: Settings, *, needed: bool
-) -> tuple[StoredLookup, StoredEvents | None]:
-    """Return how to ask the lake, which holds nothing of a log that nobody can be asked for."""
-    from runfold.deploy.stored_events import StoredEvents
-
-    try:
-        if needed:
-            async with KafkaPublisher(settings.bootstrap):  # makes the topic where it is missing
-                pass
-        stored = await StoredEvents.of_log(settings.lake_dir, settings.bootstrap)
-    except (BrokerUnavailable, ConfigurationError):
-        if needed:
-            raise
-        return nothing_stored, None
-    return stored, stored if settings.lake_dir.is_dir() else None
-
-
-async def _publish(
-    reading: ClaudeCodeImport, bootstrap: str, stored: StoredEvents | None, progress: Progress
-) -> None:
-    last_of_run: dict[str, str] = {}
-    async with KafkaPublisher(bootstrap) as publisher:
-        for number, event in enumerate(reading.events()):
-            try:
-                await publisher.publish(event)
-            except EventRejected as error:
-                ERR.print(f"{event['event_id']}: left out, {error}", markup=False)
-                continue
-            last_of_run[event["run_id"]] = event["event_id"]
-            if number % _BREATHE_EVERY == 0:
-                await asyncio.sleep(0)  # the publisher sends in the background
-    if stored is not None and last_of_run:
-        await _wait_until_folded(last_of_run.values(), stored, progress)
-
-
-async def _wait_until_folded(
-    event_ids: Iterable[str], stored: StoredEvents, progress: Progress
-) -> None:
-    """Wait for the worker, so that the next command sees what was imported."""
-    wanted = list(event_ids)
-    task = progress.add_task("folding", total=len(wanted))
-    missing = await stored.wait_for(
-        wanted,
-        patience=_PATIENCE,
-        on_stored=lambda count: progress.update(task, completed=count),
-    )
-    if missing:
-        ERR.print(
-            f"[yellow]warning:[/] {missing} of {len(wanted)} runs are published but not yet in the "
-            "lake; is a worker running? See: runfold status"
-        )
-
-
-def _report_bad_lines(report: ImportReport) -> None:
-    bad = report.bad_lines
-    for each in bad[:_SHOWN_BAD_LINES]:
-        ERR.print(str(each), markup=False)
-    if len(bad) > _SHOWN_BAD_LINES:
-        ERR.print(f"… and {len(bad) - _SHOWN_BAD_LINES:,} more malformed lines")
-    if bad:
-        ERR.print(f"[yellow]warning:[/] {len(bad):,} malformed lines were left out")
 
 
 def _figures(report: ImportReport, *, dry_run: bool) -> dict[str, Any]:

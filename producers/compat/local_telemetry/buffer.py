@@ -19,7 +19,7 @@ from runfold.producers.compat.local_telemetry.http_client import (
     APIValidationError,
     HTTPAPIClient,
 )
-from runfold.producers.compat.local_telemetry.run_fields import unpacked
+from runfold.producers.local_telemetry_fields import unpacked
 
 logger = logging.getLogger(__name__)
 

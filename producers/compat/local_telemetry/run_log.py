@@ -9,9 +9,9 @@ from typing import Any
 
 from runfold.producers.client import Client
 from runfold.producers.compat.local_telemetry.models import RunRecord
-from runfold.producers.compat.local_telemetry.run_fields import metrics_of, parse_time, run_fields
 from runfold.producers.git_context import GitWatch
 from runfold.producers.git_context.watch import DIRTY
+from runfold.producers.local_telemetry_fields import metrics_of, name_beside, parse_time, run_fields
 from runfold.schemas.vocabulary import EventType
 
 _KNOWN_RUNS = 10_000
@@ -26,7 +26,7 @@ def _client_of_process() -> Client:
 class RunLog:
     """Records the runs of one `TelemetryClient`, of which it remembers the last 10,000.
 
-    A run id that is used again gets a run of its own: `<run id>~<8 digits of its event id>`.
+    A run id that is used again gets a run of its own: `<run id>~<8 digits>`.
     """
 
     def __init__(self, client: Client | None, working_dir: str) -> None:
@@ -45,7 +45,7 @@ class RunLog:
     def started(self, record: RunRecord) -> None:
         """Record that a run has started."""
         run_id = record.run_id
-        name = f"{run_id}~{record.event_id[:8]}" if run_id in self._names else run_id
+        name = name_beside(run_id, record.event_id) if run_id in self._names else run_id
         self._names[run_id] = name
         if len(self._names) > _KNOWN_RUNS:
             self._names.popitem(last=False)

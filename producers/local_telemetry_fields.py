@@ -1,10 +1,11 @@
-"""What a run record says, as fields of runfold's events."""
+"""What a run record of the Local Telemetry client says, as fields of runfold's events."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -70,6 +71,12 @@ def run_fields(record: Mapping[str, Any]) -> dict[str, Any]:
     if attributes:
         fields["attributes"] = attributes
     return fields
+
+
+def name_beside(run_id: str, event_id: str) -> str:
+    """Return the name of a run whose run id another run has already."""
+    digest = blake2b(event_id.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return f"{run_id}~{digest}"
 
 
 def metrics_of(metrics_json: Any) -> Iterator[tuple[str, float]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 
 from runfold.processors.run_table import RunTable
@@ -12,9 +14,16 @@ from runfold.schemas.offsets import OffsetRange
 _MOST_PENDING_RECORDS = 200_000
 
 
-def catch_up(table: RunTable, lake: LakeStore, events_end: int) -> None:
+def catch_up(
+    table: RunTable,
+    lake: LakeStore,
+    events_end: int,
+    *,
+    on_records: Callable[[int], None] = lambda _: None,
+) -> None:
     """Fold the events of `lake` into `table` up to `events_end`, exclusive, and flush the states.
 
+    Shape: `on_records` is told how many records more have been accounted for.
     Raises: LakeUnavailable, LakeCorrupt (retry).
     """
     if table.next_offset >= events_end:
@@ -22,7 +31,9 @@ def catch_up(table: RunTable, lake: LakeStore, events_end: int) -> None:
     for events in lake.events_of(table.log, OffsetRange(table.next_offset, events_end - 1)):
         if events.height:
             table.bring_back(lake.states_of(table.log, table.past_runs(events)))
+            before = table.next_offset
             table.take_stored(events, events["offset"][-1] + 1)
+            on_records(table.next_offset - before)
         if table.pending_records >= _MOST_PENDING_RECORDS:
             _flush(table, lake)
     # Behind the last event there may be dead letters and repeated events.

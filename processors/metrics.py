@@ -23,6 +23,7 @@ from runfold.schemas.errors import (
     LogReplaced,
     RegistryUnavailable,
     RunfoldError,
+    StatesSwitched,
 )
 from runfold.schemas.lake import Flush, FlushCounts
 from runfold.schemas.vocabulary import DeadLetterReason
@@ -113,7 +114,7 @@ METRICS = (
 
 RETRIED: tuple[type[RunfoldError], ...] = (
     BrokerUnavailable, RegistryUnavailable, LakeUnavailable, LakeAhead, LakeCorrupt,
-    LogReplaced,
+    LogReplaced, StatesSwitched,
 )  # fmt: skip
 """All errors that say to try again."""
 _FLUSH_BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -19,6 +19,8 @@ import structlog
 from runfold.processors.catching_up import catch_up
 from runfold.processors.dead_letter_cap import DeadLetterCap
 from runfold.processors.errors import lake_ahead, log_gone
+from runfold.processors.fold_columns import fold_frame
+from runfold.processors.folds import FoldFrame
 from runfold.processors.observer import Observer
 from runfold.processors.run_table import DeadLetter, RunTable
 from runfold.schemas.codec.columns import DecodedBatch, decode_event_batch
@@ -99,6 +101,7 @@ class Partitions:
         dead_letters: DeadLetterQueue,
         policy: FlushPolicy,
         framing: Framing = EVENT_FRAMING,
+        fold: FoldFrame = fold_frame,
         check_log: CheckLog,
         cap: DeadLetterCap | None = None,
         on_progress: OnProgress | None = None,
@@ -110,6 +113,7 @@ class Partitions:
         self._dead_letters = dead_letters
         self._policy = policy
         self._framing = framing
+        self._fold = fold
         self._check_log = check_log
         self._cap = DeadLetterCap() if cap is None else cap
         self._on_progress = on_progress
@@ -172,11 +176,13 @@ class Partitions:
         if held is not None and held.next_offset >= (point.next_offset or 0):
             table = held
         elif point.next_offset is None:
-            table = RunTable(place, first, framing=self._framing)
+            table = RunTable(place, first, framing=self._framing, fold=self._fold)
             if first > 0:
                 log.warning("the log began before this lake", partition=partition, first=first)
         else:
-            table = RunTable(place, point.next_offset, point.runs, framing=self._framing)
+            table = RunTable(
+                place, point.next_offset, point.runs, framing=self._framing, fold=self._fold
+            )
             if point.next_offset < first:
                 # What the log no longer has, the lake may have as events whose states are missing.
                 catch_up(table, self._lake, point.events_end or 0)

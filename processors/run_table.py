@@ -15,6 +15,7 @@ import polars as pl
 
 from runfold.processors.dedupe import drop_duplicates
 from runfold.processors.fold_columns import fold_frame
+from runfold.processors.folds import FoldFrame
 from runfold.schemas.codec.columns import ROW, DecodedBatch, Rejected, decode_event_batch
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.errors import LakeAhead
@@ -61,6 +62,7 @@ class RunTable:
         past: PastRuns | None = None,
         *,
         framing: Framing = EVENT_FRAMING,
+        fold: FoldFrame = fold_frame,
     ) -> None:
         """Begin at `next_offset`. Shape: `past` are the runs heard of before it."""
         self.log = log
@@ -75,7 +77,8 @@ class RunTable:
         self._states: dict[str, RunState] = {}
         """In the order in which they changed last, as of the last flush."""
         self._past = PastRuns() if past is None else past
-        self._framing = framing
+        self.framing = framing
+        self._fold = fold
         self._frames: list[pl.DataFrame] = []
         self._changed: set[str] = set()
         self._counts = FlushCounts()
@@ -131,10 +134,10 @@ class RunTable:
         if news.position > self.next_offset:
             raise ValueError(f"batch begins at {news.position}, the table is at {self.next_offset}")
         if decoded is None or news is not batch:
-            decoded = decode_event_batch(news, self._framing)
+            decoded = decode_event_batch(news, self.framing)
         frame = _at_its_place(decoded.frame, news)
         fresh = drop_duplicates(frame, lambda run_id: self._state_of(run_id).seen)
-        self._changed.update(fold_frame(fresh, self._state_of))
+        self._changed.update(self._fold(fresh, self._state_of))
         self._reject(news, decoded.rejected)
         self._frames.append(fresh.select(*EVENT_FIELDS, "offset", "recorded_at"))
         self._counts += FlushCounts(
@@ -154,7 +157,7 @@ class RunTable:
         """
         frame = events.with_columns(pl.col("occurred_at", "recorded_at").dt.timestamp("us"))
         fresh = drop_duplicates(frame, lambda run_id: self._state_of(run_id).seen)
-        self._changed.update(fold_frame(fresh, self._state_of))
+        self._changed.update(self._fold(fresh, self._state_of))
         self._counts += FlushCounts(records=next_offset - self.next_offset, events=fresh.height)
         self._recorded_at = int(frame["recorded_at"][-1]) if frame.height else self._recorded_at
         self._stored = True

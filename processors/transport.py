@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,9 +19,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from runfold.processors.errors import log_gone
-from runfold.processors.unpacking import fetched_records
-from runfold.schemas.errors import BrokerUnavailable
-from runfold.schemas.offsets import LogPartition
+from runfold.processors.unpacking import batch_of, fetched_records
+from runfold.schemas.errors import BrokerUnavailable, RunfoldError
 from runfold.schemas.record_batch import RecordBatch
 
 POLL_SECONDS = 0.5
@@ -106,7 +104,7 @@ class RecordBatchThread(driver.AIOKafkaConsumerThread):
                 if records[0].offset > before[tp]:
                     await self._check_not_cut_off(tp, before[tp])
                 self._handed_on[tp] = records[-1].offset + 1
-            return [_batch(topic_id, tp, before[tp], records) for tp, records in fetched.items()]
+            return [batch_of(topic_id, tp, before[tp], records) for tp, records in fetched.items()]
 
     async def _check_not_cut_off(self, tp: TopicPartition, position: int) -> None:
         starts = await self._ensure_consumer().beginning_offsets([tp])
@@ -173,18 +171,6 @@ def _positions(assignment: Any, partitions: set[TP]) -> dict[TopicPartition, int
         for place, state in states.items()
         if state is not None and state.has_valid_position
     }
-
-
-def _batch(topic_id: str, tp: TopicPartition, position: int, records: list[Any]) -> RecordBatch:
-    return RecordBatch(
-        LogPartition(topic_id, tp.partition),
-        position,
-        [record.offset for record in records],
-        [record.timestamp for record in records],
-        [record.key for record in records],
-        [record.value for record in records],
-        lambda row: records[row].headers,
-    )
 
 
 class RecordBatchConsumer(driver.Consumer):
@@ -271,10 +257,13 @@ class RecordBatchConsumer(driver.Consumer):
 
     async def on_stop(self) -> None:
         """Make durable and commit what was folded, then leave the group."""
-        with suppress(TimeoutError):  # what is not durable is read again
+        try:
             async with asyncio.timeout(_LAST_FLUSH_SECONDS):
                 await self._subscription.owner.flush_all()
-        await super().on_stop()
+        except (TimeoutError, RunfoldError) as error:  # what is not durable is read again
+            self.log.info("Not all is durable at the end: %r", error)
+        finally:
+            await super().on_stop()
 
     def ack(self, message: Message) -> bool:
         """Forget the message: what a batch held is durable when the owner says so, not before."""

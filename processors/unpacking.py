@@ -17,6 +17,9 @@ from typing import Any
 from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import TopicPartition
 
+from runfold.schemas.offsets import LogPartition
+from runfold.schemas.record_batch import RecordBatch
+
 Record = Any
 """What aiokafka's parser makes of a record: offset, timestamp, key, value, headers."""
 
@@ -42,6 +45,21 @@ async def fetched_records(
         return {}
     waiter.result()  # raises where the fetch was refused
     return await _unpacked(fetcher, partitions)
+
+
+def batch_of(
+    topic_id: str, tp: TopicPartition, position: int, records: list[Record]
+) -> RecordBatch:
+    """Return fetched records as a batch of a reader that stood at `position`."""
+    return RecordBatch(
+        LogPartition(topic_id, tp.partition),
+        position,
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+        lambda row: records[row].headers,
+    )
 
 
 async def _unpacked(

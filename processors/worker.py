@@ -17,6 +17,7 @@ from faust.types.transports import TransportT
 
 from runfold.processors.dead_letter_cap import DeadLetterCap
 from runfold.processors.dead_letters import DeadLetterSender
+from runfold.processors.folds import DEFAULT_FOLD, find_fold
 from runfold.processors.log_guard import LogGuard, check_partitions
 from runfold.processors.monitor import LOOK_SECONDS, Seen, WorkerMonitor, stall_window
 from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions, PreparedBatch
@@ -49,6 +50,7 @@ class WorkerSettings:
     group: str = "runfold"
     topic: str = EVENTS.name
     schema_registry: str | None = None
+    fold: str = DEFAULT_FOLD
     flush: FlushPolicy = field(default_factory=FlushPolicy)
     session_timeout_seconds: float = 10.0
     dead_letter_cap: float = 0.5
@@ -178,6 +180,7 @@ def run_worker(
         dead_letters=sender,
         policy=settings.flush,
         framing=event_framing(settings.schema_registry),
+        fold=find_fold(settings.fold),
         check_log=guard.check,
         cap=DeadLetterCap(settings.dead_letter_cap),
         on_progress=on_progress,

@@ -13,6 +13,7 @@ RunfoldError
 ├── LakeAhead               retry        another worker is further on than this one
 ├── LakeCorrupt             retry        a lake file is not what its name says; it is set aside
 ├── TooManyDeadLetters      halt         more recent records than the cap allows are no events
+├── StatesSwitched          retry        another set of states is to be gone on with
 └── QueryFailed             halt         DuckDB refused a statement
 """
 
@@ -124,6 +125,13 @@ class TooManyDeadLetters(RunfoldError):
     """More of the recent records than the cap allows could not become events."""
 
     code = "too_many_dead_letters"
+
+
+class StatesSwitched(RunfoldError):
+    """An operator has promoted another set of states, which is to be gone on with."""
+
+    code = "states_switched"
+    disposition: ClassVar[Disposition] = "retry"
 
 
 class QueryFailed(RunfoldError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -59,4 +60,19 @@ class RecordBatch:
             self.keys[at:],
             self.values[at:],
             lambda row: self.headers_of(at + row),
+        )
+
+    def until_offset(self, end: int) -> RecordBatch | None:
+        """Return the part before offset `end`, None where there is none."""
+        count = bisect_left(self.offsets, end)
+        if count in (0, len(self)):
+            return self if count else None
+        return RecordBatch(
+            self.log,
+            self.position,
+            self.offsets[:count],
+            self.timestamps_ms[:count],
+            self.keys[:count],
+            self.values[:count],
+            self.headers_of,
         )

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from runfold.schemas.codec.arrow import lake_event_schema, states_to_table
+from runfold.schemas.errors import StatesSwitched
 from runfold.schemas.lake import (
     CompactionCounts,
     Flush,
@@ -43,6 +44,7 @@ from runfold.sinks.parquet_writers import (
     states_writer,
 )
 from runfold.sinks.resuming import resume_point
+from runfold.sinks.state_sets import find_set, serving_set, states_root
 from runfold.sinks.stored_events import events_in
 from runfold.sinks.stored_states import newest_states
 from runfold.sinks.views import prepare_lake
@@ -51,13 +53,19 @@ from runfold.sinks.views import prepare_lake
 class LocalLake:
     """A `LakeStore` over a folder. Safe for several processes at once."""
 
-    def __init__(self, root: Path, grace: timedelta = GRACE) -> None:
-        """Open the lake in `root`, or make one. Raises: LakeUnavailable.
+    def __init__(self, root: Path, grace: timedelta = GRACE, *, replay: str | None = None) -> None:
+        """Open the lake in `root`, or make one.
 
-        Shape: files that were merged are kept for `grace`, for queries that had chosen them.
+        Shape: files that were merged are kept for `grace`, for queries that had chosen them. With
+        `replay` it holds the states of that set, and its events are only read.
+        Raises: LakeUnavailable, ConfigurationError.
         """
         self.root = root
-        self._compactor = Compactor(root, grace)
+        self.states = serving_set(root) if replay is None else find_set(root, replay)
+        """The set whose states this holds."""
+        self._events_are_written = replay is None
+        self._states_root = states_root(root, self.states.name)
+        self._compactors = [Compactor(each, grace) for each in {root, self._states_root}]
         prepare_lake(root)
 
     def describe(self, log: LogDescription) -> LogDescription:
@@ -66,10 +74,12 @@ class LocalLake:
 
     def write(self, flush: Flush) -> None:
         """Make `flush` durable: events first, then states. See `LakeStore.write`."""
-        if flush.events is not None:
-            self._write_events(flush, flush.events)
+        if self._events_are_written:
+            self._check_serving()
+            if flush.events is not None:
+                self._write_events(flush, flush.events)
         said = labels(Kind.STATES, flush.log, flush.range, flush.counts)
-        folder = topic_folder(self.root, flush.log.topic_id) / Kind.STATES
+        folder = topic_folder(self._states_root, flush.log.topic_id) / Kind.STATES
         name = file_name(flush.log.partition, flush.range)
         write_file(folder / name, _states_file(flush.states, said))
 
@@ -84,13 +94,13 @@ class LocalLake:
 
     def resume(self, log: LogPartition) -> ResumePoint:
         """Return where `log` is to be continued. See `LakeStore.resume`."""
-        return resume_point(self.root, log)
+        return resume_point(self.root, self._states_root, log)
 
     def states_of(self, log: LogPartition, runs: Mapping[str, int]) -> list[RunState]:
         """Return the newest states of `runs`. See `LakeStore.states_of`."""
 
         def look_up() -> list[RunState]:
-            return newest_states(self.root, self._files(log, Kind.STATES), runs)
+            return newest_states(self._states_root, self._files(log, Kind.STATES), runs)
 
         return listing_again(look_up)
 
@@ -128,11 +138,20 @@ class LocalLake:
         self, log: LogPartition, *, stopped: Callable[[], bool] = lambda: False
     ) -> CompactionCounts:
         """Merge the files of `log`, remove those merged a while ago. See `LakeStore.compact`."""
-        return self._compactor.compact(log, stopped=stopped)
+        counts = CompactionCounts()
+        for each in self._compactors:
+            counts += each.compact(log, stopped=stopped)
+        return counts
 
     def _files(self, log: LogPartition, kind: Kind) -> list[LakeFile]:
-        with lake_errors(self.root, "list"):
-            return list_files(self.root, log, kind)
+        root = self.root if kind is Kind.EVENTS else self._states_root
+        with lake_errors(root, "list"):
+            return list_files(root, log, kind)
+
+    def _check_serving(self) -> None:
+        serving = serving_set(self.root)
+        if serving != self.states:
+            raise StatesSwitched(f"{serving.name!r} serves now, not {self.states.name!r}")
 
 
 _Piece = tuple[str, OffsetRange, pl.DataFrame]

@@ -15,22 +15,26 @@ from runfold.sinks.set_aside import reading
 from runfold.sinks.stored_states import runs_in
 
 
-def resume_point(root: Path, log: LogPartition) -> ResumePoint:
-    """Return where `log` is to be continued. See `LakeStore.resume`."""
+def resume_point(root: Path, states_root: Path, log: LogPartition) -> ResumePoint:
+    """Return where `log` is to be continued. See `LakeStore.resume`.
+
+    Shape: the events lie in the lake in `root`, the states in that in `states_root`, mostly `root`.
+    """
     with lake_errors(root, "list"):
-        for folder in list_folders(root, log):
-            remove_abandoned(folder)
+        for each in {root, states_root}:
+            for folder in list_folders(each, log):
+                remove_abandoned(folder)
     while True:
         try:
-            return listing_again(lambda: _resume_point(root, log))
+            return listing_again(lambda: _resume_point(root, states_root, log))
         except LakeCorrupt:  # the damaged file has been set aside: one file less each time
             continue
 
 
-def _resume_point(root: Path, log: LogPartition) -> ResumePoint:
+def _resume_point(root: Path, states_root: Path, log: LogPartition) -> ResumePoint:
     with lake_errors(root, "list"):
         events = list_files(root, log, Kind.EVENTS)
-        states = list_files(root, log, Kind.STATES)
+        states = list_files(states_root, log, Kind.STATES)
         damaged = list_files(root, log, Kind.EVENTS, set_aside=True)
     if not events:
         return ResumePoint(None, None, None, PastRuns())
@@ -40,8 +44,8 @@ def _resume_point(root: Path, log: LogPartition) -> ResumePoint:
     beginning = min([first, *(each.range.first for each in usable.tiles)])
     end = usable.contiguous_from(beginning)
     chosen = tuple(each for each in usable.tiles if each.range.last < end)
-    _checked(root, Tiling(chosen, ()))
-    runs = runs_in(root, [each.source for each in chosen])
+    _checked(states_root, Tiling(chosen, ()))
+    runs = runs_in(states_root, [each.source for each in chosen])
     return ResumePoint(min(first, end), end, events_end, runs)
 
 

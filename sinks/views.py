@@ -16,6 +16,7 @@ from runfold.schemas.silence import SilenceRule
 from runfold.sinks.durable_files import lake_errors, write_file
 from runfold.sinks.fold_words import fold_words
 from runfold.sinks.lake_files import SCHEMA_FOLDER
+from runfold.sinks.state_sets import serving_set, states_root
 
 VIEW_NAMES = ("events", "runs", "tools", "llm_calls", "dead_letters")
 VIEWS_FILE = "views.sql"
@@ -42,9 +43,11 @@ def views_sql(root: Path, silence: SilenceRule | None = None) -> str:
     Shape: `silence` says when an open run is orphaned, by default the rule that holds everywhere.
     """
     rule = silence or SilenceRule()
+    states = states_root(root.absolute(), serving_set(root).name)
     parts = (files("runfold.sinks").joinpath(name) for name in (VIEWS_FILE, _PAST_FILE))
     return "\n".join(part.read_text("utf-8") for part in parts).format(
         root=without_globs(root.absolute()).replace("'", "''"),
+        states_root=without_globs(states).replace("'", "''"),
         event_columns=duckdb_columns(lake_event_schema()),
         state_columns=duckdb_columns(lake_state_schema()),
         with_heartbeats_ms=rule.with_heartbeats // _MILLISECOND,
@@ -64,8 +67,14 @@ def prepare_lake(root: Path) -> None:
     Delivery: safe to repeat. Raises: LakeUnavailable.
     """
     _write_changed(root / EMPTY_EVENTS, _no_rows(lake_event_schema()))
-    _write_changed(root / EMPTY_STATES, _no_rows(lake_state_schema()))
+    prepare_states(root)
+    prepare_states(states_root(root, serving_set(root).name))
     _write_changed(root / VIEWS_FILE, views_sql(root).encode())
+
+
+def prepare_states(root: Path) -> None:
+    """Put a file of no rows beside the states below `root`. Raises: LakeUnavailable."""
+    _write_changed(root / EMPTY_STATES, _no_rows(lake_state_schema()))
 
 
 def duckdb_columns(schema: pa.Schema) -> str:

@@ -42,7 +42,7 @@ create or replace view lake_event_files as
 from lake_files_to_read('{root}/*/events/date=*/hour=*/*.parquet');
 
 create or replace view lake_state_files as
-from lake_files_to_read('{root}/*/states/*.parquet');
+from lake_files_to_read('{states_root}/*/states/*.parquet');
 
 create or replace view lake_rows as
 select rows.* exclude (file), files.topic_id,
@@ -68,7 +68,7 @@ create or replace view lake_states as
 with newest_of_a_log as (
     select rows.* exclude (file), files.topic_id
     from lake_state_files as files
-    join read_parquet('{root}/*/states/*.parquet', filename = 'file', schema = map {{
+    join read_parquet('{states_root}/*/states/*.parquet', filename = 'file', schema = map {{
 {state_columns}
     }}) as rows
     on rows.file = files.file

@@ -15,6 +15,7 @@ from runfold.deploy.cli.doctor import doctor
 from runfold.deploy.cli.imports import import_app
 from runfold.deploy.cli.query import query
 from runfold.deploy.cli.quickstart import quickstart
+from runfold.deploy.cli.replay import replay_app
 from runfold.deploy.cli.run import run as show_run
 from runfold.deploy.cli.runs import runs
 from runfold.deploy.cli.status import logs, status
@@ -68,6 +69,7 @@ app.command()(tail)
 app.command()(demo)
 app.add_typer(import_app)
 app.add_typer(accept_app)
+app.add_typer(replay_app)
 app.add_typer(dlq_app)
 
 

@@ -105,16 +105,18 @@ def _run(settings: Settings, monitor: WorkerMonitor, status: StatusFile | None) 
     from runfold.processors.worker import WorkerSettings, run_worker
     from runfold.sinks.lake import LocalLake
 
+    lake = LocalLake(settings.lake_dir)
     run_worker(
         WorkerSettings(
             bootstrap=settings.bootstrap,
             group=settings.group,
             topic=settings.topic,
             schema_registry=settings.schema_registry,
+            fold=lake.states.fold,
             flush=FlushPolicy(interval=settings.flush_interval),
             dead_letter_cap=settings.dead_letter_cap,
         ),
-        LocalLake(settings.lake_dir),
+        lake,
         monitor=monitor,
         on_progress=status,
     )

@@ -15,6 +15,7 @@ from runfold.sinks.audit.inspection import Inspected, inspect
 from runfold.sinks.audit.report import Finding
 from runfold.sinks.durable_files import lake_errors
 from runfold.sinks.lake_files import SET_ASIDE_FOLDER, SUFFIX, Kind, LakeFile, list_whole_lake
+from runfold.sinks.state_sets import serving_set, states_root
 
 _THREADS = 4
 
@@ -65,12 +66,14 @@ class Coverage:
 
 
 def list_lake(root: Path) -> Listing:
-    """List all files. States come first: a worker writes the events of a range before its states.
+    """List all events, and the states that serve.
 
+    States come first: a worker writes the events of a range before its states.
     Raises: LakeUnavailable.
     """
+    serving = states_root(root, serving_set(root).name)
     with lake_errors(root, "list"):
-        states, strange_states = list_whole_lake(root, Kind.STATES)
+        states, strange_states = list_whole_lake(serving, Kind.STATES)
         events, strange_events = list_whole_lake(root, Kind.EVENTS)
         set_aside = sorted(root.glob(f"*/{SET_ASIDE_FOLDER}/**/*{SUFFIX}"))
     return Listing([*states, *events], [*strange_states, *strange_events], set_aside)

@@ -96,7 +96,7 @@ class Client(Calls):
         Shape: the parent is by default the run whose `with` block this is called in, else the run
         that started this process (RUNFOLD_PARENT_RUN).
         """
-        started = self._id_for(run_id)
+        started = self._recorder.mint_run_id() if run_id is None else self._id_for(run_id)
         self.begin_run(started, agent_name, parent, fields)
         return started
 
@@ -149,7 +149,7 @@ class Client(Calls):
         return Run(
             self,
             self._recorder,
-            run_id=self._id_for(run_id),
+            run_id=self._recorder.mint_run_id() if run_id is None else self._id_for(run_id),
             agent_name=agent_name,
             parent=parent,
             fields=fields,
@@ -190,13 +190,15 @@ class Client(Calls):
     ) -> str:
         """Start a run that has an id and return its trace id; see `start_run`."""
         outer = self._parent_of(run_id, parent)
-        given = {**traced_into(run_id, outer, self._origin), **self._fields, **fields}
+        given = {**self._fields, **fields}
         if outer is not None:
-            given["parent_run_id"] = outer
+            given = {**traced_into(outer, self._origin), **given, "parent_run_id": outer}
+        elif self._origin.trace_id is not None:
+            given = {**traced_into(None, self._origin), **given}
         agent = self._agent if agent_name is None else agent_name
         self._recorder.record(run_id, _STARTED, given, agent_name=agent)
-        trace_id = given["trace_id"]
-        return trace_id if type(trace_id) is str else self.trace_of(run_id)
+        trace_id = given.get("trace_id")
+        return trace_id if type(trace_id) is str else ""
 
     def trace_of(self, run_id: str) -> str:
         """Return the trace of a run as far as it is known without its place."""
@@ -206,8 +208,6 @@ class Client(Calls):
         return current_run.get() if run_id is None else run_id
 
     def _id_for(self, run_id: object) -> str:
-        if run_id is None:
-            return self._recorder.mint_run_id()
         return run_id if isinstance(run_id, str) and is_id(run_id) else tame_id(run_id)
 
     def _parent_of(self, run_id: str, given: object) -> str | None:

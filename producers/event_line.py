@@ -33,8 +33,8 @@ _type_parts: dict[str, bytes] = {}
 
 def line_prefix(run_id: str, producer: str, agent_name: str | None) -> bytes:
     """Return what every line of a run begins with, up to the sequence in its event id."""
-    begin = {"agent_name": agent_name} if agent_name else {}
-    return orjson.dumps({**begin, "run_id": run_id, "event_id": f"{producer}-"})[:-2]
+    agent = b'"agent_name":%b,' % orjson.dumps(agent_name) if agent_name else b""
+    return b'{%b"run_id":%b,"event_id":"%b-' % (agent, orjson.dumps(run_id), producer.encode())
 
 
 def line_rest(event_type: str, given: dict[str, Any]) -> bytes:

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from runfold.producers.debug import explain
@@ -19,16 +18,15 @@ _RETRY_SECONDS = 1.0
 
 
 class RunLine:
-    """What every line of one run begins with, and the counter that numbers its events."""
+    """What every line of one run begins with, and the number of its last event."""
 
-    __slots__ = ("opened_ns", "prefix", "producer", "run_id", "sequence", "sequences")
+    __slots__ = ("opened_ns", "prefix", "producer", "run_id", "sequence")
 
     def __init__(self, run_id: str, producer: str, prefix: bytes) -> None:
         self.run_id = run_id
         self.producer = producer
         self.prefix = prefix
-        self.sequences = count(1)
-        self.sequence = 0  # of its last event
+        self.sequence = 0
         self.opened_ns = time.perf_counter_ns()
 
 
@@ -73,7 +71,7 @@ class Outbox:
             journal = self.journal if self._retry_at is None else self._recovered_journal()
             if self._closed:
                 return False
-            run.sequence = sequence = next(run.sequences)
+            run.sequence = sequence = run.sequence + 1
             line = b"%b%d%b" % (run.prefix, sequence, rest)
             self.put_count += 1
             if journal is not None:

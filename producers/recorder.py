@@ -88,14 +88,6 @@ class Recorder:
         except Exception as error:  # noqa: BLE001  the agent's own objects may raise anything
             self._record_tamed(run_id, event_type, given, agent_name=agent_name, error=error)
 
-    def mint_run_id(self) -> str:
-        """Return a new run id."""
-        return self._outbox.identity.mint_run_id()
-
-    def mint_span_id(self) -> str:
-        """Return a new span id."""
-        return self._outbox.identity.mint_span_id()
-
     def refuse(self, event_type: str) -> None:
         """Count an event that belongs to no run."""
         self._failed += 1
@@ -150,6 +142,9 @@ class Recorder:
 
     def _begin_anew(self) -> None:
         self._outbox = self._new_outbox()
+        self.mint_run_id = self._outbox.identity.mint_run_id
+        self._next_producer = self._outbox.identity.next_producer
+        self.mint_span_id = self._outbox.identity.mint_span_id
         self._heartbeats = Heartbeats(self._outbox, self._heartbeat_seconds)
         self._shipper: Shipper | None = None
         self._runs: OrderedDict[str, RunLine] = OrderedDict()
@@ -201,17 +196,20 @@ class Recorder:
     def _open_run(self, run_id: str, agent_name: str | None) -> RunLine:
         if not is_id(run_id) or not (agent_name is None or is_id(agent_name)):
             raise TypeError("an id is a text of 1 to 512 characters")
-        with self._outbox.lock:
-            run = self._runs.get(run_id)
-            if run is None:
-                if self._shipper is not None and not self._shipper.is_alive():
-                    self._shipper = None  # the next event starts another
-                if len(self._runs) >= _KNOWN_RUNS:
-                    self._runs.popitem(last=False)
-                producer = self._outbox.identity.next_producer()
-                run = RunLine(run_id, producer, line_prefix(run_id, producer, agent_name))
-                self._runs[run_id] = run
-            return run
+        if self._shipper is not None and self._shipper.has_ended:
+            self._shipper = None  # the next event starts another
+        producer = self._next_producer()
+        opened = RunLine(run_id, producer, line_prefix(run_id, producer, agent_name))
+        run = self._runs.setdefault(run_id, opened)  # another thread may have been quicker
+        if len(self._runs) > _KNOWN_RUNS:
+            self._forget_oldest_run()
+        return run
+
+    def _forget_oldest_run(self) -> None:
+        try:
+            self._runs.popitem(last=False)
+        except KeyError:
+            return  # other threads have forgotten them all
 
 
 _recorders: WeakSet[Recorder] = WeakSet()

@@ -9,7 +9,6 @@ from runfold.producers.calls import Calls
 from runfold.producers.context import Place, Scope, current_run
 from runfold.producers.outcome import outcome_of
 from runfold.producers.recorder import Recorder
-from runfold.producers.trace_context import trace_id_of
 from runfold.schemas.vocabulary import EventType, RunStatus
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Run(Calls, Block):
         self._parent = parent
         self._fields = fields
         self._status: str = RunStatus.SUCCESS.value
-        self._trace_id: str | None = None
+        self._trace_id = ""
 
     def event(self, /, event_type: str, **fields: Any) -> None:
         """Record an event of this run; see `EventType` for the usual types."""
@@ -66,14 +65,14 @@ class Run(Calls, Block):
     @property
     def trace_id(self) -> str:
         """The trace that this run belongs to."""
-        return self._trace_id or trace_id_of(self.run_id)
+        return self._trace_id or self._client.trace_of(self.run_id)
 
     def begin(self) -> None:
         """Record the start."""
         self._trace_id = self._client.begin_run(
             self.run_id, self._agent_name, self._parent, self._fields
         )
-        self._scope = Scope(Place(self.run_id, self._trace_id))
+        self._scope = Scope(Place(self.run_id, self.trace_id))
 
     def end(self, error: BaseException | None = None) -> None:
         """Record the end, by `error` where there is one."""

@@ -25,6 +25,7 @@ class Shipper:
         self, outbox: Outbox, open_publisher: PublisherFactory, heartbeats: Heartbeats
     ) -> None:
         self.counts = ShippedCounts()
+        self.has_ended = False
         self._rounds = ShippingRounds(
             outbox,
             open_publisher,
@@ -38,18 +39,18 @@ class Shipper:
 
     def start(self) -> None:
         """Start the thread. Raises: RuntimeError where the system gives no more threads."""
-        self._thread.start()
-
-    def is_alive(self) -> bool:
-        """Say whether the thread runs."""
-        return self._thread.is_alive()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self.has_ended = True
+            raise
 
     def wait_until(self, mark: Mark, timeout_seconds: float) -> bool:
         """Wait until everything before `mark` is in the log; say whether it is."""
         self._wake()
         with self._progress:
             return self._progress.wait_for(
-                lambda: self._rounds.has_reached(mark) or not self._thread.is_alive(),
+                lambda: self._rounds.has_reached(mark) or self.has_ended,
                 timeout_seconds,
             ) and self._rounds.has_reached(mark)
 
@@ -85,4 +86,5 @@ class Shipper:
         except Exception as error:  # noqa: BLE001  the thread's edge: nothing may reach stderr
             self.counts.errors += 1
             explain("the shipper has ended", error)
+        self.has_ended = True
         self._note_progress()

@@ -17,7 +17,6 @@ from runfold.producers.tame import is_id, tame_id
 PARENT_RUN = "RUNFOLD_PARENT_RUN"
 TRACEPARENT = "TRACEPARENT"
 
-_minted_run = re.compile(r"[0-9a-f]{20}", re.ASCII).fullmatch
 _traceparent = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?",
     re.ASCII,
@@ -49,35 +48,34 @@ def origin_of_process() -> Origin:
 
 def trace_id_of(run_id: str) -> str:
     """Return the trace id of a run that begins a trace; the same wherever it is asked for."""
-    if len(run_id) == 20 and _minted_run(run_id):
+    if _is_minted(run_id):
         return f"000000000000{run_id}"
     return _digest(run_id, 16)
 
 
 def span_id_of(run_id: str) -> str:
     """Return the id of the span that a run itself is."""
-    if len(run_id) == 20 and _minted_run(run_id):
+    if _is_minted(run_id):
         return run_id[4:]
     return _digest(run_id, 8)
 
 
-def traced_into(run_id: str, outer: str | None, origin: Origin) -> dict[str, str]:
-    """Return trace and span of a run that starts, and the span in its parent where it is known.
+def traced_into(outer: str | None, origin: Origin) -> dict[str, str]:
+    """Return the trace of a run that starts, and the span in its parent where it is known.
 
     Shape: the trace is that of the place where the run is started, else that of the process, else
-    one that the parent's id, or its own, gives.
+    its parent's. What `trace_id_of` and `span_id_of` tell of the run itself is left out.
     """
     place = current_place.get()
     if place is not None and place.run_id == outer:
-        trace_id = place.trace_id
-        parent_span_id: str | None = place.span_id or span_id_of(outer)
-    else:
-        trace_id = origin.trace_id or trace_id_of(outer or run_id)
-        parent_span_id = origin.span_id if outer == origin.run_id else None
-    given = {"trace_id": trace_id, "span_id": span_id_of(run_id)}
-    if parent_span_id is not None:
-        given["parent_span_id"] = parent_span_id
-    return given
+        return {
+            "trace_id": place.trace_id,
+            "parent_span_id": place.span_id or span_id_of(place.run_id),
+        }
+    if origin.trace_id is None or origin.span_id is None:
+        return {"trace_id": trace_id_of(outer or "")}
+    inherited = {"trace_id": origin.trace_id}
+    return {**inherited, "parent_span_id": origin.span_id} if outer == origin.run_id else inherited
 
 
 def environment_of(place: Place) -> dict[str, str]:
@@ -89,6 +87,10 @@ def environment_of(place: Place) -> dict[str, str]:
         explain("a run whose id holds a NUL cannot be named in an environment")
         return {TRACEPARENT: trace}
     return {PARENT_RUN: run_id, TRACEPARENT: trace}
+
+
+def _is_minted(run_id: str) -> bool:
+    return len(run_id) == 20 and not run_id.strip("0123456789abcdef")
 
 
 def _digest(run_id: str, size_bytes: int) -> str:

@@ -15,7 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runfold.producers.context import Place
-from runfold.producers.trace_context import environment_of, origin_of_process, trace_id_of
+from runfold.producers.trace_context import (
+    environment_of,
+    origin_of_process,
+    span_id_of,
+    trace_id_of,
+)
 from tests.recording import Recording
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -33,10 +38,10 @@ def test_runs_inside_a_run_are_of_its_trace(recording: Recording) -> None:
         recording.client.start_run()
         outer.run().__enter__().__exit__(None, None, None)
     alone = recording.client.start_run()
-    started = [each for each in recording.events() if each["event_type"] == "run.started"]
-    assert [each["trace_id"] for each in started[:4]] == [outer.trace_id] * 4
-    assert started[4]["trace_id"] == trace_id_of(alone) != outer.trace_id
-    assert started[1]["parent_span_id"] == started[0]["span_id"]
+    first, *inner, last = recording.events("run.started")
+    assert [each["trace_id"] for each in inner] == [trace_id_of(outer.run_id)] * 3
+    assert inner[0]["parent_span_id"] == span_id_of(outer.run_id)
+    assert (last["run_id"], "trace_id" in last, "trace_id" in first) == (alone, False, False)
 
 
 def test_a_child_process_joins_the_run_that_started_it(
@@ -59,17 +64,16 @@ one.client.close()
     )
     child = json.loads(done.stdout)
     assert child["parent_run_id"] == run.run_id
-    assert child["trace_id"] == recording.events()[0]["trace_id"]
+    assert child["trace_id"] == run.trace_id
     assert child["parent_span_id"] == tool.span_id
 
 
 def test_outside_of_a_tool_the_run_itself_is_the_parents_span(recording: Recording) -> None:
     with recording.client.run() as run:
         environment = run.environment()
-    started = recording.events()[0]
     assert environment == {
         "RUNFOLD_PARENT_RUN": run.run_id,
-        "TRACEPARENT": f"00-{started['trace_id']}-{started['span_id']}-01",
+        "TRACEPARENT": f"00-{run.trace_id}-{span_id_of(run.run_id)}-01",
     }
 
 
@@ -83,8 +87,9 @@ def test_a_foreign_tracer_may_have_started_the_process(
         one.client.start_run()
     first, second, _ = one.events()
     assert (first["trace_id"], first["parent_span_id"]) == (TRACE, SPAN)
-    assert (second["trace_id"], second["parent_span_id"]) == (TRACE, first["span_id"])
-    assert run.environment()["TRACEPARENT"] == f"00-{TRACE}-{first['span_id']}-01"
+    own = span_id_of(run.run_id)
+    assert (second["trace_id"], second["parent_span_id"]) == (TRACE, own)
+    assert run.environment()["TRACEPARENT"] == f"00-{TRACE}-{own}-01"
     one.client.close()
 
 

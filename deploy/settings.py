@@ -17,7 +17,18 @@ from runfold.producers.client_settings import DEFAULT_BROKER, STACK_FILE
 from runfold.schemas.errors import ConfigurationError
 
 PREFIX = "RUNFOLD_"
-CLIENT_VARIABLES = frozenset({"RUNFOLD_DEBUG", "RUNFOLD_PARENT_RUN", "RUNFOLD_JOURNAL"})
+CLIENT_VARIABLES = frozenset(
+    f"RUNFOLD_{name}"
+    for name in (
+        "CONTENT",
+        "DEBUG",
+        "ENABLED",
+        "ENDPOINT",
+        "JOURNAL",
+        "PARENT_RUN",
+        "VERBOSE",
+    )
+)
 """Read by the client library, which takes no settings object."""
 
 

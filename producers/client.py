@@ -15,11 +15,14 @@ from runfold.producers.client_settings import (
     find_schema_registry,
     host_name,
 )
+from runfold.producers.consent import consent
 from runfold.producers.context import current_run
+from runfold.producers.guarded_recorder import recorder_for
 from runfold.producers.heartbeats import heartbeat_interval
 from runfold.producers.journal import JournalLimits
 from runfold.producers.observe import Observer
-from runfold.producers.recorder import AT_EXIT_SECONDS, ClientCounts, Recorder
+from runfold.producers.privacy import Privacy, private_lines
+from runfold.producers.recorder import AT_EXIT_SECONDS, ClientCounts
 from runfold.producers.run import Run
 from runfold.producers.tame import is_a, is_id, tame_id
 from runfold.producers.trace_context import origin_of_process, trace_id_of, traced_into
@@ -58,6 +61,9 @@ class Client(Calls):
         limits: JournalLimits | None = None,
         publisher: PublisherFactory | None = None,
         heartbeat_seconds: float | None = HEARTBEAT.total_seconds(),
+        published: bool = False,
+        privacy: Privacy | None = None,
+        verbose: bool = False,
         **fields: Any,
     ) -> None:
         """Make a client. Nothing is opened before the first event.
@@ -67,20 +73,30 @@ class Client(Calls):
         `agent` names the agent of runs that do not name theirs, default the script's name.
         `fields` (`project`, `environment`, `agent_version`, …) are those of every run; `host` is
         this machine's name unless given. `publisher` opens another way into the log.
+        An agent that is `published` records nothing unless its user has agreed, and then no
+        content, no host and nothing secret; `privacy` asks for the same, or for parts of it, of an
+        agent of one's own; `verbose` shows on stderr what is sent. See `docs/client.md`.
         Units: a run that was started here and has not ended says by itself that it is alive when
         it has said nothing for `heartbeat_seconds`, at most 30; None for never.
         """
         self._agent = default_agent_name() if agent is None else agent
         self._broker = broker
         self._origin = origin_of_process()
-        self._fields = {"host": host_name(), **fields}
-        self._recorder = Recorder(
+        self._fields = fields if published else {"host": host_name(), **fields}
+        self._consent = consent(published=bool(published))
+        self._recorder = recorder_for(self._consent, verbose=verbose)(
             find_journal_dir(journal_dir),
             broker=broker,
             limits=limits or JournalLimits(),
             open_publisher=publisher or self._open_kafka,
             heartbeat_seconds=heartbeat_interval(heartbeat_seconds),
+            private=private_lines(privacy, published=bool(published)),
         )
+
+    @property
+    def enabled(self) -> bool:
+        """Whether this client records; what decided it is told by RUNFOLD_DEBUG=1."""
+        return self._consent.allowed
 
     def start_run(
         self,

@@ -59,6 +59,13 @@ def line_rest(event_type: str, given: dict[str, Any]) -> bytes:
     )
 
 
+def shortened_rest(fields: dict[str, Any]) -> bytes:
+    """Return the rest of a line for the fields of one, cut to what a line may hold."""
+    event_type, occurred_at = fields.pop("event_type"), fields.pop("occurred_at")
+    body, _ = careful_fields(fields, FIELD_TYPES)
+    return b"%b%d%b" % (_type_part(event_type), occurred_at, body)
+
+
 def _quick_fields(given: dict[str, Any]) -> bytes | None:
     """Return the end of the line where every value is as the log wants it, else None."""
     if not given:

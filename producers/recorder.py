@@ -17,6 +17,7 @@ from runfold.producers.fork import watch_forks
 from runfold.producers.heartbeats import Heartbeats
 from runfold.producers.journal import JournalLimits
 from runfold.producers.outbox import Outbox, RunLine
+from runfold.producers.privacy import PrivateLines
 from runfold.producers.shipper import Shipper
 from runfold.producers.shipping import ShippedCounts
 from runfold.producers.shipping_rounds import PublisherFactory
@@ -65,12 +66,15 @@ class Recorder:
         limits: JournalLimits,
         open_publisher: PublisherFactory,
         heartbeat_seconds: float | None = None,
+        private: PrivateLines | None = None,
     ) -> None:
         self._new_outbox: Callable[[], Outbox] = lambda: Outbox(
             journal_dir, broker=broker, limits=limits
         )
         self._open_publisher = open_publisher
         self._heartbeat_seconds = heartbeat_seconds
+        self._private = private
+        self._line_rest = line_rest if private is None else private.rest
         self._begin_anew()
         self._tamed = 0
         self._failed = 0
@@ -82,7 +86,7 @@ class Recorder:
     ) -> None:
         """Take one event in; `agent_name` names the run's agent where this is its first event."""
         try:
-            rest = line_rest(event_type, given)
+            rest = self._line_rest(event_type, given)
             run = self._runs.get(run_id) or self._open_run(run_id, agent_name)
             self._put(run, event_type, rest)
         except Exception as error:  # noqa: BLE001  the agent's own objects may raise anything
@@ -162,7 +166,7 @@ class Recorder:
         explain("an event holds values that need care", error)
         try:
             kind = tame_id(event_type)
-            rest = line_rest(kind, tame_fields(given))
+            rest = self._line_rest(kind, tame_fields(given))
             name = None if agent_name is None else tame_id(agent_name)
             run = tame_id(run_id)
             self._tamed += ALTERED_BYTES not in rest
@@ -199,7 +203,11 @@ class Recorder:
         if self._shipper is not None and self._shipper.has_ended:
             self._shipper = None  # the next event starts another
         producer = self._next_producer()
-        opened = RunLine(run_id, producer, line_prefix(run_id, producer, agent_name))
+        name = run_id
+        if self._private is not None:
+            name = self._private.name(run_id)
+            agent_name = None if agent_name is None else self._private.name(agent_name)
+        opened = RunLine(name, producer, line_prefix(name, producer, agent_name))
         run = self._runs.setdefault(run_id, opened)  # another thread may have been quicker
         if len(self._runs) > _KNOWN_RUNS:
             self._forget_oldest_run()

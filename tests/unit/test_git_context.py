@@ -171,6 +171,12 @@ def test_no_content_of_its_files_raises(files: dict[str, bytes], is_file: bool) 
         read_git_context(folder)
 
 
+def test_a_reference_outside_of_the_repository_is_not_followed(repository: Path) -> None:
+    (repository / "outside").write_text("a" * 40)
+    (repository / ".git" / "HEAD").write_text("ref: refs/heads/../../../outside")
+    assert read_git_context(repository) is None
+
+
 def test_git_says_whether_tracked_files_differ(repository: Path) -> None:
     (repository / "untracked.txt").write_text("new")
     clean = ask_git(repository)

@@ -129,6 +129,26 @@ def test_an_end_that_the_service_never_saw_is_in_the_buffer(tmp_path: Path) -> N
     assert (state.status, state.items_discovered) == ("success", 9)
 
 
+def test_what_an_agent_says_of_its_end_counts_more_than_what_a_clean_up_made_of_it(
+    tmp_path: Path,
+) -> None:
+    cleaned = run(1, status="cancelled", end_time="2026-01-02T09:00:00Z")
+    write_database(tmp_path / "db" / "telemetry.sqlite", [cleaned])
+    write_lines(tmp_path / "raw" / NDJSON, [started(run(1)), run(1)])
+    [state] = Imported(tmp_path).states.values()
+    assert (state.status, state.ended_at) == ("success", 1_767_323_101_500_000)
+
+
+def test_numbers_that_only_python_writes_are_kept(tmp_path: Path) -> None:
+    metrics = {"rate": float("nan"), "most": float("inf"), "pages": 7}
+    write_lines(tmp_path / NDJSON, [run(1, metrics_json=metrics)])
+    found = Imported(tmp_path)
+    assert found.bad == []
+    [state] = found.states.values()
+    assert [*state.metrics] == ["pages"]
+    assert state.attributes["metrics_json"] == {"rate": "nan", "most": "inf", "pages": 7}
+
+
 def test_importing_again_adds_nothing_and_later_only_what_is_new(tmp_path: Path) -> None:
     ended = run(1, metrics_json={"pages": 7}, git_commit_hash="abcdef1", git_commit_source="ci")
     write_lines(tmp_path / NDJSON, [started(ended), event(ended["run_id"], "x", "2026-01-02")])

@@ -175,6 +175,7 @@ def test_a_run_in_a_tracked_block_is_its_child(recording: Recording) -> None:
     starts = [each for each in recording.events() if each["event_type"] == "run.started"]
     parents = [each.get("parent_run_id") for each in starts]
     assert parents == [None, outer.run_id, None]
+    assert starts[0]["trace_id"] == starts[1]["trace_id"] != starts[2]["trace_id"]
 
 
 async def test_concurrent_tasks_do_not_mistake_each_other_for_their_parent(

@@ -35,7 +35,6 @@ from runfold.producers.compat.local_telemetry.run_context import RunContext
 from runfold.producers.compat.local_telemetry.run_ids import RunIdMetrics, error_id
 from runfold.producers.compat.local_telemetry.run_log import RunLog
 from runfold.producers.compat.local_telemetry.sheet_posts import SheetPosts, sheets_client
-from runfold.producers.run import current_run
 from runfold.producers.tame import message_of
 
 logger = logging.getLogger(__name__)
@@ -148,9 +147,9 @@ class TelemetryClient:
         """
         run_id = self.start_run(agent_name, job_type, trigger_type, **kwargs)
         record = self._active_runs.get(run_id)
-        outer = current_run.get()
-        if record is not None:
-            current_run.set(self._log.name_of(run_id))
+        scope = self._log.scope_of(run_id) if record is not None else None
+        if scope is not None:
+            scope.enter()
         try:
             yield RunContext(run_id, record, self)
         except BaseException as error:
@@ -163,7 +162,8 @@ class TelemetryClient:
             if record is not None:
                 self.end_run(run_id)
         finally:
-            current_run.set(outer)
+            if scope is not None:
+                scope.leave()
 
     def associate_commit(
         self,

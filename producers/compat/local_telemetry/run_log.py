@@ -9,6 +9,7 @@ from typing import Any
 
 from runfold.producers.client import Client
 from runfold.producers.compat.local_telemetry.models import RunRecord
+from runfold.producers.context import Place, Scope
 from runfold.producers.git_context import GitWatch
 from runfold.producers.git_context.watch import DIRTY
 from runfold.producers.local_telemetry_fields import metrics_of, name_beside, parse_time, run_fields
@@ -32,35 +33,36 @@ class RunLog:
     def __init__(self, client: Client | None, working_dir: str) -> None:
         self._client = client or _client_of_process()
         self._git = GitWatch(working_dir)
-        self._names: OrderedDict[str, str] = OrderedDict()
+        self._places: OrderedDict[str, Place] = OrderedDict()
 
     def knows(self, run_id: str) -> bool:
         """Say whether this client has started a run of that id."""
-        return run_id in self._names
+        return run_id in self._places
 
     def name_of(self, run_id: str) -> str:
         """Return the id that a run has in the log."""
-        return self._names.get(run_id, run_id)
+        place = self._places.get(run_id)
+        return run_id if place is None else place.run_id
+
+    def scope_of(self, run_id: str) -> Scope:
+        """Return what makes a run of this client the one that others are started in."""
+        return Scope(self._places[run_id])
 
     def started(self, record: RunRecord) -> None:
         """Record that a run has started."""
         run_id = record.run_id
-        name = name_beside(run_id, record.event_id) if run_id in self._names else run_id
-        self._names[run_id] = name
-        if len(self._names) > _KNOWN_RUNS:
-            self._names.popitem(last=False)
+        name = name_beside(run_id, record.event_id) if run_id in self._places else run_id
         fields = run_fields(_without_zeros(record))
         fields["attributes"] = {**self._checked_out(), **fields.get("attributes", {})}
         if record.status != "running":
             fields["status"] = record.status
         parent = record.parent_run_id
-        self._client.start_run(
-            record.agent_name,
-            run_id=name,
-            parent=self.name_of(parent) if parent else None,
-            occurred_at=parse_time(record.start_time),
-            **fields,
-        )
+        fields["occurred_at"] = parse_time(record.start_time)
+        outer = self.name_of(parent) if parent else None
+        trace_id = self._client.begin_run(name, record.agent_name, outer, fields)
+        self._places[run_id] = Place(name, trace_id)
+        if len(self._places) > _KNOWN_RUNS:
+            self._places.popitem(last=False)
 
     def updated(self, record: RunRecord, changes: Mapping[str, Any]) -> None:
         """Record what has become known of a run; how it ends is said at its end."""

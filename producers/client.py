@@ -30,6 +30,7 @@ from runfold.schemas.silence import HEARTBEAT
 from runfold.schemas.vocabulary import EventType
 
 if TYPE_CHECKING:
+    from runfold.producers.git_context import GitWatch
     from runfold.producers.publisher import Publisher
     from runfold.producers.shipping_rounds import PublisherFactory
 
@@ -64,6 +65,7 @@ class Client(Calls):
         published: bool = False,
         privacy: Privacy | None = None,
         verbose: bool = False,
+        git: bool = False,
         **fields: Any,
     ) -> None:
         """Make a client. Nothing is opened before the first event.
@@ -76,6 +78,7 @@ class Client(Calls):
         An agent that is `published` records nothing unless its user has agreed, and then no
         content, no host and nothing secret; `privacy` asks for the same, or for parts of it, of an
         agent of one's own; `verbose` shows on stderr what is sent. See `docs/client.md`.
+        With `git`, runs say which repository, branch and commit the process works in.
         Units: a run that was started here and has not ended says by itself that it is alive when
         it has said nothing for `heartbeat_seconds`, at most 30; None for never.
         """
@@ -92,6 +95,7 @@ class Client(Calls):
             heartbeat_seconds=heartbeat_interval(heartbeat_seconds),
             private=private_lines(privacy, published=bool(published)),
         )
+        self._git = _git_watch() if git is True else None
 
     @property
     def enabled(self) -> bool:
@@ -207,6 +211,8 @@ class Client(Calls):
         """Start a run that has an id and return its trace id; see `start_run`."""
         outer = self._parent_of(run_id, parent)
         given = {**self._fields, **fields}
+        if self._git is not None:
+            given = {**self._git.fields(), **given}
         if outer is not None:
             given = {**traced_into(outer, self._origin), **given, "parent_run_id": outer}
         elif self._origin.trace_id is not None:
@@ -239,3 +245,9 @@ class Client(Calls):
         return KafkaPublisher(
             find_broker(self._broker), patience=_PATIENCE, schema_registry=find_schema_registry()
         )
+
+
+def _git_watch() -> GitWatch:
+    from runfold.producers.git_context import GitWatch
+
+    return GitWatch()

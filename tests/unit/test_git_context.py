@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runfold.producers import Client
 from runfold.producers.git_context import GitWatch, ask_git, read_git_context
 from runfold.producers.git_context.config_file import remote_addresses
 from runfold.producers.git_context.watch import DIRTY
+from tests.memory_log import MemoryLog
 
 ORIGIN = "https://oauth2:glpat-secret@gitlab.example.com:8443/team/crawler.git"
 
@@ -228,3 +230,20 @@ def test_a_configured_address_is_read_as_git_reads_it(
     assert remote_addresses(text) == {"origin": read}
     (repository / ".git" / "config").write_text(text)
     assert git(repository, "config", "--get", "remote.origin.url") == read.strip()
+
+
+def test_a_client_says_what_code_its_runs_ran_where_it_is_asked_to(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    log = MemoryLog()
+    for asked in (False, True):
+        client = Client(journal_dir=tmp_path / "journal", publisher=log.open, git=asked)
+        with client.run(git_branch="mine"):
+            pass
+        client.close()
+    without, asked_for = (each for each in log.events if each["event_type"] == "run.started")
+    assert "git_repo" not in without
+    assert asked_for["git_repo"] == "https://gitlab.example.com:8443/team/crawler"
+    assert asked_for["git_commit_hash"] == git(repository, "rev-parse", "HEAD")
+    assert asked_for["git_branch"] == "mine"

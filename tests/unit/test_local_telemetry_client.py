@@ -175,7 +175,19 @@ def test_a_run_in_a_tracked_block_is_its_child(recording: Recording) -> None:
     starts = [each for each in recording.events() if each["event_type"] == "run.started"]
     parents = [each.get("parent_run_id") for each in starts]
     assert parents == [None, outer.run_id, None]
-    assert starts[0]["trace_id"] == starts[1]["trace_id"] != starts[2]["trace_id"]
+
+
+def test_runs_join_the_trace_of_the_process_that_started_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    monkeypatch.setenv("TRACEPARENT", f"00-{trace_id}-00f067aa0ba902b7-01")
+    recording = Recording(tmp_path)
+    with recording.client.track_run("crawler", "crawl"):
+        with recording.client.track_run("crawler", "page"):
+            pass
+    starts = [each for each in recording.events() if each["event_type"] == "run.started"]
+    assert [each["trace_id"] for each in starts] == [trace_id] * 2
 
 
 async def test_concurrent_tasks_do_not_mistake_each_other_for_their_parent(

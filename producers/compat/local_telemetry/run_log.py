@@ -60,7 +60,7 @@ class RunLog:
         fields["occurred_at"] = parse_time(record.start_time)
         outer = self.name_of(parent) if parent else None
         trace_id = self._client.begin_run(name, record.agent_name, outer, fields)
-        self._places[run_id] = Place(name, trace_id)
+        self._places[run_id] = Place(name, trace_id or self._client.trace_of(name))
         if len(self._places) > _KNOWN_RUNS:
             self._places.popitem(last=False)
 

@@ -1,0 +1,210 @@
+"""What the attributes of a span mean: OpenTelemetry's `gen_ai.*` and OpenInference's names.
+
+Source: OpenTelemetry's semantic conventions for generative AI, with the names that they had before
+and those of OpenLLMetry; OpenInference's semantic conventions. Pure, and used for spans of this
+process and for those that a collector takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class SpanKind(StrEnum):
+    """What a span tells of."""
+
+    AGENT = "agent"
+    LLM = "llm"
+    TOOL = "tool"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class SpanMeaning:
+    """A span in runfold's words.
+
+    Shape: `columns` are fields of `Event`; `attributes` all that has no column.
+    """
+
+    kind: SpanKind
+    columns: dict[str, Any]
+    attributes: dict[str, Any]
+
+
+_KIND_NAMES: dict[str, dict[str, SpanKind]] = {
+    "gen_ai.operation.name": {
+        "chat": SpanKind.LLM,
+        "text_completion": SpanKind.LLM,
+        "generate_content": SpanKind.LLM,
+        "embeddings": SpanKind.LLM,
+        "execute_tool": SpanKind.TOOL,
+        "invoke_agent": SpanKind.AGENT,
+        "invoke_workflow": SpanKind.AGENT,
+    },
+    "openinference.span.kind": {
+        "llm": SpanKind.LLM,
+        "embedding": SpanKind.LLM,
+        "tool": SpanKind.TOOL,
+        "agent": SpanKind.AGENT,
+    },
+    "traceloop.span.kind": {
+        "workflow": SpanKind.AGENT,
+        "agent": SpanKind.AGENT,
+        "tool": SpanKind.TOOL,
+    },
+    "llm.request.type": {
+        "chat": SpanKind.LLM,
+        "completion": SpanKind.LLM,
+        "embedding": SpanKind.LLM,
+    },
+}
+
+_TEXTS: dict[str, tuple[str, ...]] = {
+    "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
+    "model": (
+        "gen_ai.response.model",
+        "gen_ai.request.model",
+        "llm.model_name",
+        "embedding.model_name",
+    ),
+    "tool_name": ("gen_ai.tool.name", "tool.name"),
+    "agent_name": ("gen_ai.agent.name", "gen_ai.workflow.name", "agent.name"),
+    "agent_version": ("gen_ai.agent.version",),
+    "session_id": ("gen_ai.conversation.id", "session.id"),
+    "user_id": ("user.id", "enduser.id"),
+    "error_type": ("error.type",),
+}
+
+_SPENT: dict[str, tuple[str, ...]] = {
+    "input_tokens": (
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.prompt_tokens",
+        "llm.token_count.prompt",
+    ),
+    "output_tokens": (
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.completion_tokens",
+        "llm.token_count.completion",
+    ),
+    "cache_read_tokens": (
+        "gen_ai.usage.cache_read.input_tokens",
+        "gen_ai.usage.cache_read_input_tokens",
+        "llm.token_count.prompt_details.cache_read",
+    ),
+    "cache_write_tokens": (
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+        "llm.token_count.prompt_details.cache_write",
+    ),
+    "reasoning_tokens": (
+        "gen_ai.usage.reasoning.output_tokens",
+        "gen_ai.usage.reasoning_tokens",
+        "llm.token_count.completion_details.reasoning",
+    ),
+    "cost_usd": ("gen_ai.usage.cost", "operation.cost", "llm.cost.total"),
+}
+
+_RESOURCE_TEXTS: dict[str, tuple[str, ...]] = {
+    "agent_name": ("service.name",),
+    "agent_version": ("service.version",),
+    "project": ("service.namespace",),
+    "environment": ("deployment.environment.name", "deployment.environment"),
+    "host": ("host.name",),
+}
+
+_CONTENT = (
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "gen_ai.system_instructions",
+    "gen_ai.prompt",
+    "gen_ai.completion",
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result",
+    "gen_ai.tool.definitions",
+    "gen_ai.retrieval.",
+    "gen_ai.content.",
+    "traceloop.entity.input",
+    "traceloop.entity.output",
+    "input.value",
+    "output.value",
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.prompt",
+    "llm.choices",
+    "llm.function_call",
+    "llm.tools",
+    "tool.parameters",
+    "embedding.embeddings",
+    "retrieval.documents",
+    "reranker.",
+)
+
+
+def meaning_of(attributes: Mapping[str, Any], *, with_content: bool = False) -> SpanMeaning:
+    """Return what a span of these attributes tells.
+
+    Shape: only a model's own span spends: what agents and chains say of tokens and cost is a sum of
+    the spans below them, and stays in the attributes. Without `with_content`, prompts, answers,
+    documents and the arguments and results of tools are left out.
+    """
+    kind = kind_of(attributes)
+    rest = {
+        name: value for name, value in attributes.items() if with_content or not is_content(name)
+    }
+    columns = _taken(rest, _TEXTS, str)
+    if kind is SpanKind.LLM:
+        columns |= with_fresh_input(_taken(rest, _SPENT, (int, float)))
+    elif kind is SpanKind.TOOL and "tool_name" not in columns:
+        columns |= _taken(rest, {"tool_name": ("traceloop.entity.name",)}, str)
+    elif kind is SpanKind.AGENT and "agent_name" not in columns:
+        columns |= _taken(rest, {"agent_name": ("traceloop.entity.name",)}, str)
+    return SpanMeaning(kind, columns, rest)
+
+
+def kind_of(attributes: Mapping[str, Any]) -> SpanKind:
+    """Return what kind of span has these attributes."""
+    for name, kinds in _KIND_NAMES.items():
+        word = attributes.get(name)
+        if isinstance(word, str) and word.lower() in kinds:
+            return kinds[word.lower()]
+    return SpanKind.OTHER
+
+
+def with_fresh_input(spent: dict[str, Any]) -> dict[str, Any]:
+    """Return tokens with `input_tokens` less those that a cache read or wrote.
+
+    Both conventions count them into the input; runfold's five kinds are apart. Where they are more
+    than the input, who counted did so apart as well.
+    """
+    total = spent.get("input_tokens")
+    cached = (spent.get("cache_read_tokens") or 0) + (spent.get("cache_write_tokens") or 0)
+    if total is None or cached > total:
+        return spent
+    return {**spent, "input_tokens": total - cached}
+
+
+def resource_columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a resource says of the runs of its process."""
+    return _taken(dict(attributes), _RESOURCE_TEXTS, str)
+
+
+def is_content(name: str) -> bool:
+    """Say whether an attribute holds what was said, and not what happened."""
+    return name.startswith(_CONTENT)
+
+
+def _taken(
+    rest: dict[str, Any], names: Mapping[str, tuple[str, ...]], wanted: type | tuple[type, ...]
+) -> dict[str, Any]:
+    """Take each column's first name that is there out of `rest`."""
+    taken: dict[str, Any] = {}
+    for column, candidates in names.items():
+        for name in candidates:
+            value = rest.get(name)
+            if isinstance(value, wanted) and not isinstance(value, bool):
+                taken[column] = rest.pop(name)
+                break
+    return taken

@@ -19,7 +19,8 @@ except ImportError as error:
 from runfold.producers.client import Client
 from runfold.producers.genai_mapping import SpanKind, is_content, meaning_of, resource_columns
 from runfold.producers.hooks.harmless import harmless
-from runfold.producers.hooks.span_tree import SpanEnd, SpanError, SpanStart, SpanTree
+from runfold.producers.hooks.span_tree import SpanTree
+from runfold.producers.hooks.spans import SpanEnd, SpanError, SpanStart, is_cancelling
 
 _EXCEPTION = "exception"
 
@@ -144,7 +145,4 @@ def _error_of(span: ReadableSpan, error_type: str | None) -> SpanError | None:
     exception = _exception(span)
     kind = str(exception.get("exception.type") or error_type or "Error")
     message = str(exception.get("exception.message") or span.status.description or "")
-    return SpanError(kind, message, cancelled=kind.rpartition(".")[2] in _CANCELLING)
-
-
-_CANCELLING = ("CancelledError", "KeyboardInterrupt", "GeneratorExit", "SystemExit")
+    return SpanError(kind, message, cancelled=is_cancelling(kind))

@@ -5,60 +5,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from runfold.producers.client import Client
 from runfold.producers.genai_mapping import SpanKind
+from runfold.producers.hooks.spans import SpanEnd, SpanError, SpanStart
 from runfold.producers.run import current_run
 from runfold.schemas.vocabulary import EventType, RunStatus
 
 _MOST_OPEN = 10_000
 _ENDED_KNOWN = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class SpanError:
-    """How a span failed."""
-
-    error_type: str
-    message: str
-    cancelled: bool = False
-
-    @property
-    def status(self) -> str:
-        """The status of what ended so."""
-        return RunStatus.CANCELLED.value if self.cancelled else RunStatus.FAILURE.value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpanStart:
-    """A span that begins.
-
-    Shape: `key` names it, `parent` the span that it is below; `run_id` is that of its run, should
-    it open one. `columns` are fields of `Event`.
-    Units: `occurred_at` in microseconds since 1970 UTC.
-    """
-
-    key: Hashable
-    parent: Hashable | None
-    run_id: str
-    kind: SpanKind
-    name: str
-    occurred_at: int
-    columns: dict[str, Any] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpanEnd:
-    """The end of a span, with what became known of it. Units: as in `SpanStart`."""
-
-    occurred_at: int
-    kind: SpanKind | None = None
-    columns: dict[str, Any] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
-    error: SpanError | None = None
 
 
 @dataclass(slots=True)
@@ -107,6 +64,11 @@ class SpanTree:
         self._learn_kind(place, end)
         self._raise_error(place, end.error)
         self._record_end(place, end)
+
+    def start_of(self, key: Hashable) -> SpanStart | None:
+        """Return how a span began; None where it is not known."""
+        place = self._place(key)
+        return None if place is None else place.start
 
     def run_of(self, key: Hashable) -> str | None:
         """Return the run that a span's events belong to; None where it is not known."""
@@ -191,8 +153,8 @@ class SpanTree:
     def _raise_error(self, place: _Place, error: SpanError | None) -> None:
         if error is None or error.cancelled:
             return
-        if place.reported != error:
-            place.reported = error
+        known = place.reported == error or (error.passed_on and place.reported is not None)
+        if not known:
             self._client.event(
                 place.run_id,
                 EventType.ERROR_RAISED.value,
@@ -201,8 +163,9 @@ class SpanTree:
                 error_message=error.message,
                 **_ids(place.start.columns),
             )
-        if place.parent is not None:
-            place.parent.reported = error
+        above: _Place | None = place
+        while above is not None:
+            above.reported, above = error, above.parent
 
     def _record_end(self, place: _Place, end: SpanEnd) -> None:
         start = place.start

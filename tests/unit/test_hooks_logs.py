@@ -13,7 +13,6 @@ from runfold.producers import Client
 from runfold.producers.hooks.logs import RunLogHandler
 from tests.recording import Recording
 
-
 LOGGER = logging.Logger("tests.agent", logging.DEBUG)
 """One that pytest's own handler, which raises what a message raises, does not hear."""
 

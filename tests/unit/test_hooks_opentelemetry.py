@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -232,22 +230,6 @@ def test_flushing_the_provider_waits_for_the_log(recording: Recording) -> None:
     assert provider.force_flush()
     assert len(recording.log.events) == 2
     provider.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("module", "library", "package"),
-    [("opentelemetry", "opentelemetry", "opentelemetry-sdk")],
-)
-def test_a_library_that_is_missing_is_named(module: str, library: str, package: str) -> None:
-    program = (
-        f"import sys; sys.modules[{library!r}] = None; import runfold.producers.hooks.{module}"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert f"ImportError: runfold.producers.hooks.{module} needs" in done.stderr
-    assert f"pip install {package}" in done.stderr
 
 
 def _id(span: object) -> str:

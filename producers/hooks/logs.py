@@ -11,8 +11,8 @@ import traceback
 from typing import Any
 
 from runfold.producers.client import Client
+from runfold.producers.context import current_run
 from runfold.producers.hooks.harmless import harmless
-from runfold.producers.run import current_run
 from runfold.producers.tame import message_of
 from runfold.schemas.vocabulary import EventType
 

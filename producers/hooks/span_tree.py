@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from runfold.producers.client import Client
+from runfold.producers.context import current_run, enclosing_span
 from runfold.producers.genai_mapping import SpanKind
 from runfold.producers.hooks.spans import SpanEnd, SpanError, SpanStart
-from runfold.producers.run import current_run
 from runfold.schemas.vocabulary import EventType, RunStatus
 
 _MOST_OPEN = 10_000
@@ -109,6 +109,8 @@ class SpanTree:
         outer = native_run
         if parent is not None and native_run in (None, parent.native_run):
             outer = parent.run_id
+        if parent is None and (around := enclosing_span(outer)) is not None:
+            start.columns.setdefault("parent_span_id", around)
         opens_run = start.kind is SpanKind.AGENT or outer is None
         place = _Place(start, start.kind, outer or start.run_id, opens_run, native_run, parent)
         if opens_run:

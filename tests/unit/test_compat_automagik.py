@@ -29,7 +29,7 @@ from tests.memory_log import MemoryLog, MemoryPublisher
 from tests.recording import Recording
 
 DOC = Path(__file__).parents[2] / "docs" / "compat-automagik.md"
-VARIABLES = ("DO_NOT_TRACK", "ENVIRONMENT", *switches.CI_VARIABLES)
+VARIABLES = ("DO_NOT_TRACK", "RUNFOLD_ENABLED", "ENVIRONMENT", *switches.CI_VARIABLES)
 
 
 @pytest.fixture
@@ -236,6 +236,7 @@ telemetry.track_event("e")
     asyncio.run(ship_orphans(tmp_path / "kept", MemoryPublisher(log)))
     assert [each["event_type"] for each in log.events] == ["run.started", "custom", "run.ended"]
     assert (home / ".automagik" / "user_id").read_text() == log.events[0]["user_id"]
+    assert "host" not in log.events[0]
 
 
 # Who decides
@@ -244,20 +245,22 @@ telemetry.track_event("e")
 @pytest.mark.parametrize(
     ("environment", "files", "wish", "enabled"),
     [
-        ({}, {}, None, False),
-        ({}, {}, True, True),
+        ({}, set(), None, False),
+        ({}, set(), True, True),
         ({}, {"yes"}, None, True),
         ({}, {"yes"}, False, False),
         ({}, {"yes", "no"}, None, False),
         ({}, {"no"}, True, False),
         ({"CI": "1"}, {"yes"}, True, False),
-        ({"GITLAB_CI": "true"}, {}, True, False),
+        ({"GITLAB_CI": "true"}, set(), True, False),
         ({"ENVIRONMENT": "test"}, {"yes"}, None, False),
         ({"AUTOMAGIK_TELEMETRY_ENABLED": "ON", "CI": "1"}, {"no"}, False, True),
         ({"AUTOMAGIK_TELEMETRY_ENABLED": ""}, {"yes"}, True, False),
-        ({"AUTOMAGIK_TELEMETRY_ENABLED": " true "}, {}, None, False),
+        ({"AUTOMAGIK_TELEMETRY_ENABLED": " true "}, set(), None, False),
         ({"AUTOMAGIK_TELEMETRY_ENABLED": "true", "DO_NOT_TRACK": "1"}, {"yes"}, True, False),
         ({"DO_NOT_TRACK": "0"}, {"yes"}, None, True),
+        ({"AUTOMAGIK_TELEMETRY_ENABLED": "1", "RUNFOLD_ENABLED": "0"}, {"yes"}, True, False),
+        ({"RUNFOLD_ENABLED": "1"}, set(), None, False),
     ],
 )
 def test_whether_a_client_is_enabled(

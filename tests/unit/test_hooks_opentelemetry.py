@@ -122,6 +122,18 @@ def test_spans_within_a_run_of_runfold_belong_to_it(recording: Recording) -> Non
     assert planner["parent_run_id"] == run.run_id
 
 
+def test_a_span_within_a_tool_of_runfold_is_below_it(recording: Recording) -> None:
+    tracer = tracer_of(recording)
+    with recording.client.run("mine") as run, run.tool("search"):
+        with tracer.start_as_current_span("chat", attributes=CHAT):
+            pass
+        with tracer.start_as_current_span("agent", attributes=AGENT):
+            pass
+    (tool,) = recording.events("tool.started")
+    below = [recording.events("llm.called")[0], recording.events("run.started")[1]]
+    assert [each["parent_span_id"] for each in below] == [tool["span_id"]] * 2
+
+
 def test_an_error_is_raised_once_by_the_innermost_span(recording: Recording) -> None:
     tracer = tracer_of(recording)
     with suppress(ValueError):

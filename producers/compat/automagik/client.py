@@ -135,9 +135,9 @@ class AutomagikTelemetry:
             self._session.flush(self._timeout_seconds)
 
     def enable(self) -> None:
-        """Record from now on, in this process, unless DO_NOT_TRACK is set; delete a stored no."""
-        if switches.do_not_track():
-            explain("DO_NOT_TRACK is set, so telemetry stays disabled")
+        """Record from now on, in this process, unless it is forbidden; delete a stored no."""
+        if switches.forbidden():
+            explain("DO_NOT_TRACK or RUNFOLD_ENABLED forbids telemetry, so it stays disabled")
             return
         self.enabled = True
         self.user_id = _user_id(keep=True, known=self.user_id)

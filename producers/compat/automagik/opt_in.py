@@ -26,7 +26,7 @@ class TelemetryOptIn:
     def has_user_decided(cls) -> bool:
         """Say whether there is a preference file, an opt-out file, or a switch set."""
         return (
-            switches.do_not_track()
+            switches.forbidden()
             or os.environ.get(ENV_VARS["ENABLED"]) is not None
             or switches.is_file(switches.preference_file())
             or switches.is_file(switches.opt_out_file())
@@ -35,7 +35,7 @@ class TelemetryOptIn:
     @classmethod
     def get_user_preference(cls) -> bool | None:
         """Return the decision: a stored one, else the environment's; None where there is none."""
-        if switches.do_not_track():
+        if switches.forbidden():
             return False
         stored = switches.stored_preference()
         return switches.word_of_environment() if stored is None else stored

@@ -9,14 +9,19 @@ from collections.abc import Callable
 from typing import Any
 
 from runfold.producers.client import Client
+from runfold.producers.context import current_run
 from runfold.producers.fork import watch_forks
-from runfold.producers.run import current_run
+from runfold.producers.privacy import Privacy
 
 
 @functools.cache
 def shared_client() -> Client:
-    """Return the client that all sessions of this process record with, unless given another."""
-    return Client()
+    """Return the client that all sessions of this process record with, unless given another.
+
+    It names no host, as the published SDK did not, and takes out secrets of forms that the SDK's
+    own rules do not know.
+    """
+    return Client(privacy=Privacy(content=True), host=None)
 
 
 class Session:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from runfold.producers.compat.automagik.config import ENV_VARS, TRUE_WORDS
+from runfold.producers.consent import consent
 from runfold.producers.debug import explain
 
 CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "TRAVIS", "JENKINS", "GITLAB_CI", "CIRCLECI")
@@ -27,9 +28,9 @@ def user_id_file() -> Path:
     return _home() / ".automagik" / "user_id"
 
 
-def do_not_track() -> bool:
-    """Say whether DO_NOT_TRACK is set to anything but 0 or false."""
-    return os.environ.get("DO_NOT_TRACK", "").strip().lower() not in ("", "0", "false")
+def forbidden() -> bool:
+    """Say whether DO_NOT_TRACK or RUNFOLD_ENABLED silences every client, whatever else is set."""
+    return not consent(published=False).allowed
 
 
 def is_ci() -> bool:
@@ -57,10 +58,11 @@ def stored_preference() -> bool | None:
 def starts_enabled(wish: bool | None) -> bool:
     """Say whether a new client records.
 
-    Shape: what is set first decides: DO_NOT_TRACK; AUTOMAGIK_TELEMETRY_ENABLED; the opt-out file,
-    CI and test environments, which all say no; `wish`, the program's own; the user's stored yes.
+    Shape: what is set first decides: DO_NOT_TRACK and a no in RUNFOLD_ENABLED;
+    AUTOMAGIK_TELEMETRY_ENABLED; the opt-out file, CI and test environments, which all say no;
+    `wish`, the program's own; the user's stored yes.
     """
-    if do_not_track():
+    if forbidden():
         return False
     word = word_of_environment()
     if word is not None:

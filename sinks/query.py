@@ -13,7 +13,7 @@ import duckdb
 
 from runfold.schemas.errors import LakeUnavailable, QueryFailed
 from runfold.sinks.lake_files import SCHEMA_FOLDER
-from runfold.sinks.views import VIEW_NAMES, views_sql
+from runfold.sinks.views import VIEW_NAMES, listed_views_sql, listing_sql
 
 _REFUSED = {
     duckdb.StatementType.COPY: "use --output FILE",
@@ -27,10 +27,14 @@ _COPIES = re.compile(r".*\b(copy|export)\b", re.IGNORECASE | re.DOTALL).match
 
 
 class LakeQueries:
-    """A DuckDB connection with the views over one lake. Reads only; not thread-safe."""
+    """A DuckDB connection with the views over one lake. Reads only; not thread-safe.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    Shape: a question is answered from the files that were there when it was asked.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, listing: str) -> None:
         self._connection = connection
+        self._listing = listing
 
     def ask(self, sql: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyRelation:
         """Return the result of the last statement of `sql`.
@@ -50,6 +54,7 @@ class LakeQueries:
                     raise QueryFailed(
                         "EXPLAIN of a COPY is not allowed here: it may write the file"
                     )
+            self._connection.execute(self._listing)
             for statement in statements[:-1]:
                 self._connection.execute(statement)
             return self._relation(statements[-1], parameters)
@@ -118,5 +123,5 @@ def open_lake(root: Path) -> Iterator[LakeQueries]:
     with duckdb.connect(":memory:") as connection:
         with _failures():
             connection.execute("set timezone = 'UTC'")
-            connection.execute(views_sql(root))
-        yield LakeQueries(connection)
+            connection.execute(listed_views_sql(root))
+        yield LakeQueries(connection, listing_sql(root))

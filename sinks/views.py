@@ -42,18 +42,65 @@ def views_sql(root: Path, silence: SilenceRule | None = None) -> str:
 
     Shape: `silence` says when an open run is orphaned, by default the rule that holds everywhere.
     """
-    rule = silence or SilenceRule()
+    return _views_sql(root, "*", silence or SilenceRule())
+
+
+def listed_views_sql(root: Path) -> str:
+    """Return the statements that make the views over the files that `listing_sql` listed last.
+
+    So a query lists them once, and opens no others however many there are.
+    """
+    return _views_sql(root, SCHEMA_FOLDER, SilenceRule()) + _OVER_LISTED_FILES
+
+
+def _views_sql(root: Path, topics: str, rule: SilenceRule) -> str:
     states = states_root(root.absolute(), serving_set(root).name)
     parts = (files("runfold.sinks").joinpath(name) for name in (VIEWS_FILE, _PAST_FILE))
     return "\n".join(part.read_text("utf-8") for part in parts).format(
         root=without_globs(root.absolute()).replace("'", "''"),
         states_root=without_globs(states).replace("'", "''"),
+        topics=topics,
         event_columns=duckdb_columns(lake_event_schema()),
         state_columns=duckdb_columns(lake_state_schema()),
         with_heartbeats_ms=rule.with_heartbeats // _MILLISECOND,
         without_heartbeats_ms=rule.without_heartbeats // _MILLISECOND,
         **fold_words(),
     )
+
+
+_OVER_LISTED_FILES = """
+reset dynamic_or_filter_threshold;
+create or replace view lake_event_files as
+select unnest(getvariable('event_files'), max_depth := 2);
+create or replace view lake_state_files as
+select unnest(getvariable('state_files'), max_depth := 2);
+create or replace macro lake_event_paths() as getvariable('event_paths');
+create or replace macro lake_state_paths() as getvariable('state_paths');
+"""
+
+
+def listing_sql(root: Path) -> str:
+    """Return the statements that list the files to read of the lake in `root`."""
+    events = root.absolute()
+    states = states_root(events, serving_set(root).name)
+    return "".join(
+        f"""
+set variable {kind}_files =
+    (select list(f) from lake_files_to_read('{_quoted(without_globs(top))}/*/{files}') as f);
+set variable {kind}_paths = list_transform(
+    list_concat(['{_quoted(str(top / empty))}'],
+                list_transform(coalesce(getvariable('{kind}_files'), []), lambda f: f.file)),
+    lambda path: regexp_replace(path, '([*?\\[])', '[\\1]', 'g'));
+"""
+        for kind, top, files, empty in (
+            ("event", events, "events/date=*/hour=*/*.parquet", EMPTY_EVENTS),
+            ("state", states, "states/*.parquet", EMPTY_STATES),
+        )
+    )
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
 
 
 def without_globs(path: Path) -> str:

@@ -8,9 +8,11 @@
 -- Files are merged, and later removed, while queries run. So which files are read is decided before
 -- DuckDB lists those that it scans: it binds from left to right, and `read_blob` lists all when it is
 -- bound (`glob` goes on listing after the scan has). And the join tells the scan which files to open,
--- so that a file which was merged into another one is left alone. DuckDB does that for up to so many
--- files, and where it takes them for the smaller side, which to it an unnested list always is.
-set dynamic_or_filter_threshold = 10000;
+-- so that a file which was merged into another one is left alone. DuckDB does so where it takes the
+-- files for the smaller side, which to it an unnested list always is, and for up to so many of them
+-- (it takes time for each pair of a file that is listed and one that is read). Beyond, a query may
+-- fail because a file has been removed, and can be repeated.
+set dynamic_or_filter_threshold = 500;
 
 create or replace macro lake_files_to_read(pattern) as table
 with named as (
@@ -38,18 +40,18 @@ chosen as (
 )
 select * from (select unnest(files, max_depth := 2) from chosen) where first <= last;
 
-create or replace view lake_event_files as
-from lake_files_to_read('{root}/*/events/date=*/hour=*/*.parquet');
+create or replace macro lake_event_paths() as '{root}/{topics}/events/date=*/hour=*/*.parquet';
+create or replace macro lake_state_paths() as '{states_root}/{topics}/states/*.parquet';
 
-create or replace view lake_state_files as
-from lake_files_to_read('{states_root}/*/states/*.parquet');
+create or replace view lake_event_files as from lake_files_to_read(lake_event_paths());
+create or replace view lake_state_files as from lake_files_to_read(lake_state_paths());
 
 create or replace view lake_rows as
 select rows.* exclude (file), files.topic_id,
        regexp_extract(rows.file, '/date=([0-9-]+)/hour=', 1)::date as date,
        (epoch_us(rows.recorded_at) // 3600000000 % 24)::int as hour
 from lake_event_files as files
-join read_parquet('{root}/*/events/date=*/hour=*/*.parquet', filename = 'file', schema = map {{
+join read_parquet(lake_event_paths(), filename = 'file', schema = map {{
 {event_columns}
 }}) as rows
 on rows.file = files.file and rows."offset" >= files.first
@@ -68,7 +70,7 @@ create or replace view lake_states as
 with newest_of_a_log as (
     select rows.* exclude (file), files.topic_id
     from lake_state_files as files
-    join read_parquet('{states_root}/*/states/*.parquet', filename = 'file', schema = map {{
+    join read_parquet(lake_state_paths(), filename = 'file', schema = map {{
 {state_columns}
     }}) as rows
     on rows.file = files.file

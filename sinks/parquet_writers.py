@@ -12,6 +12,8 @@ ZSTD_LEVEL = 1
 EVENTS_A_GROUP = 100_000
 STATES_A_GROUP = 20_000
 """Rows that are read to find one run, by its id."""
+_STATES_PAGE_BYTES = 16 * 1024
+"""Who merges many files has one page of each column of each of them in memory."""
 
 
 def events_writer(stream: Any) -> pq.ParquetWriter:
@@ -34,5 +36,6 @@ def states_writer(stream: Any) -> pq.ParquetWriter:
         compression_level=ZSTD_LEVEL,
         use_dictionary=False,  # few values repeat: half the bytes, half the time
         write_statistics=["run_id"],
+        data_page_size=_STATES_PAGE_BYTES,
         store_schema=False,
     )

@@ -15,7 +15,7 @@ from runfold.sinks.compaction.plan import SizedFile
 from runfold.sinks.compaction.sources import NotMergeable, portions, source_counts
 from runfold.sinks.lake_files import LakeFile
 
-_BYTES_AT_ONCE = 32 * 1024 * 1024
+_BYTES_AT_ONCE = 16 * 1024 * 1024
 
 
 class MergedStates:
@@ -23,7 +23,7 @@ class MergedStates:
 
     A file has every run that changed in its range, as of the end of the range, so that the one
     that ends last is right.
-    Memory: some 32 MB, in portions of all files at once.
+    Memory: some 16 MB, in portions of all files at once.
     """
 
     def __init__(self, root: Path, tiles: Sequence[Tile[SizedFile]]) -> None:

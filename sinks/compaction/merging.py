@@ -20,7 +20,7 @@ from runfold.sinks.parquet_writers import (
     states_writer,
 )
 
-_BYTES_A_GROUP = 48 * 1024 * 1024
+_BYTES_A_GROUP = 32 * 1024 * 1024
 
 
 class Stopped(Exception):
@@ -52,15 +52,16 @@ def write_merged(root: Path, merge: Merge, stopped: Callable[[], bool]) -> int:
 def _groups(portions: Iterable[pa.Table], most_rows: int) -> Iterator[pa.Table]:
     """Yield the rows of `portions` as groups of so many rows, fewer where these are long."""
     waiting: list[pa.Table] = []
+    rows = size_bytes = 0
     for portion in portions:
         rest = portion
         while rest.num_rows:
-            room = most_rows - sum(each.num_rows for each in waiting)
-            waiting.append(rest.slice(0, room))
-            rest = rest.slice(room)
-            enough = rest.num_rows or sum(each.nbytes for each in waiting) >= _BYTES_A_GROUP
-            if enough:
+            piece, rest = rest.slice(0, most_rows - rows), rest.slice(most_rows - rows)
+            waiting.append(piece)
+            rows += piece.num_rows
+            size_bytes += piece.nbytes
+            if rows == most_rows or size_bytes >= _BYTES_A_GROUP:
                 yield pa.concat_tables(waiting)
-                waiting = []
+                waiting, rows, size_bytes = [], 0, 0
     if waiting:
         yield pa.concat_tables(waiting)

@@ -20,10 +20,11 @@ MEBIBYTE = 1024 * 1024
 LEAST_BYTES = 64 * MEBIBYTE
 """A file of so many bytes is merged again only to take in a small neighbour."""
 TARGET_BYTES = 128 * MEBIBYTE
-MOST_BYTES = 256 * MEBIBYTE
+MOST_BYTES = 240 * MEBIBYTE
+"""Of what is merged: with other rows beside it a file grows a little, and 256 MB is the most."""
 _EVENTS_A_TIER = 16
 _STATES_A_TIER = 4
-_STATES_AT_ONCE = 64
+_STATES_AT_ONCE = 32
 """Sources of one merge: all of them are read at the same time."""
 
 

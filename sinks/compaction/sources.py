@@ -13,8 +13,11 @@ from runfold.sinks.file_labels import check_labels, counts_in, labels, read_labe
 from runfold.sinks.lake_files import LakeFile
 from runfold.sinks.set_aside import reading
 
-_READ_AHEAD_BYTES = 64 * 1024
+_READ_AHEAD_BYTES = 8 * 1024
+"""Of each column of each source that is open."""
 _ROWS_AT_ONCE = 8192
+_CELL_BYTES = 12
+"""In memory also an empty cell has some; on the disk it has none."""
 
 
 class NotMergeable(Exception):
@@ -62,7 +65,8 @@ def portions(
             raise NotMergeable(file, f"its column {strange[0]} is not known here")
         for group in range(parquet.num_row_groups):
             about = parquet.metadata.row_group(group)
-            row_bytes = about.total_byte_size // max(about.num_rows, 1) + 1
+            row_bytes = about.total_byte_size // max(about.num_rows, 1)
+            row_bytes += about.num_columns * _CELL_BYTES
             for batch in parquet.iter_batches(
                 batch_size=max(1, min(_ROWS_AT_ONCE, most_bytes // row_bytes)),
                 row_groups=[group],
@@ -73,11 +77,11 @@ def portions(
 
 def _with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     """Return the rows with the columns of `schema`; one that an older file has not got is null."""
-    held = set(batch.schema.names)
-    columns = [
-        batch.column(field.name).cast(field.type)
-        if field.name in held
-        else pa.nulls(batch.num_rows, field.type)
-        for field in schema
-    ]
+    held = dict(zip(batch.schema.names, batch.columns, strict=True))
+    columns = []
+    for field in schema:
+        column = held.get(field.name)
+        if column is None:
+            column = pa.nulls(batch.num_rows, field.type)
+        columns.append(column if column.type == field.type else column.cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)

@@ -319,6 +319,35 @@ def test_a_damaged_database_is_named_and_the_files_beside_it_are_read(tmp_path: 
     assert any("malformed" in each for each in damaged)
 
 
+def test_a_database_with_a_write_ahead_log_is_read_while_it_is_written_and_at_rest(
+    tmp_path: Path,
+) -> None:
+    path = write_database(tmp_path / "t.sqlite", [run(1)])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        with connection:
+            connection.execute("UPDATE agent_runs SET agent_name = 'renamed'")
+        [state] = Imported(tmp_path).states.values()
+        assert state.agent_name == "renamed"
+    assert [each.name for each in tmp_path.iterdir()] == ["t.sqlite"]
+    [state] = Imported(tmp_path).states.values()
+    assert state.agent_name == "renamed"
+    assert [each.name for each in tmp_path.iterdir()] == ["t.sqlite"]
+
+
+def test_a_database_from_before_event_ids_is_read(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "v2.sqlite")) as connection, connection:
+        connection.execute(
+            "CREATE TABLE agent_runs (run_id TEXT PRIMARY KEY, agent_name TEXT, start_time TEXT, "
+            "end_time TEXT, status TEXT)"
+        )
+        row = ("r", "crawler", "2026-01-02T03:04:05Z", "2026-01-02T03:05:05Z", "failed")
+        connection.execute("INSERT INTO agent_runs VALUES (?, ?, ?, ?, ?)", row)
+    first = Imported(tmp_path)
+    assert (first.states["r"].status, first.states["r"].agent_name) == ("failure", "crawler")
+    assert Imported(tmp_path, stored=first.stored).events == []
+
+
 def test_many_rows_are_read_in_parts(tmp_path: Path) -> None:
     rows = [run(n % 60, run_id=f"r{n}", event_id=f"e{n}") for n in range(5_001)]
     write_database(tmp_path / "t.sqlite", rows)

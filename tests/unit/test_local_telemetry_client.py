@@ -470,6 +470,16 @@ def test_repository_and_branch_are_those_of_the_working_directory(
     assert "t0ken" not in json.dumps(started)
 
 
+def test_a_run_ends_whatever_its_status_and_metrics_are(recording: Recording) -> None:
+    class Metrics(dict[str, Any]):
+        def items(self) -> Any:
+            raise RuntimeError("no")
+
+    run_id = recording.client.start_run("crawler", "crawl")
+    recording.client.end_run(run_id, Hostile(), metrics_json=Metrics())  # type: ignore[arg-type]
+    assert recording.events()[-1]["status"] == "failure"
+
+
 def test_threads_share_a_client(recording: Recording) -> None:
     def work() -> None:
         for _ in range(5):
@@ -502,6 +512,34 @@ def test_all_clients_of_a_process_share_one_journal(tmp_path: Path) -> None:
     )
     [segment] = tmp_path.glob("*/*1.ndjson")
     assert segment.read_text().count("run.ended") == 3
+
+
+def test_a_row_is_posted_also_where_the_agent_ends_at_once(tmp_path: Path) -> None:
+    program = (
+        "from runfold.producers.compat.local_telemetry import TelemetryClient\n"
+        "with TelemetryClient().track_run('a', 'b'): pass\n"
+    )
+    with web_server((503, {}), (200, {})) as server:
+        settings = {
+            "RUNFOLD_JOURNAL": str(tmp_path), "RUNFOLD_BROKER": "127.0.0.1:1",
+            "GOOGLE_SHEETS_API_ENABLED": "true", "GOOGLE_SHEETS_API_URL": server.url,
+        }  # fmt: skip
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, **settings}, cwd=tmp_path, check=True, timeout=60,
+        )  # fmt: skip
+    assert [each.content["status"] for each in server.asked] == ["success"] * 2
+
+
+def test_a_user_who_does_not_want_to_be_tracked_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    recording = Recording(tmp_path, write_ndjson=False)
+    with recording.client.track_run("crawler", "crawl") as ctx:
+        ctx.log_event("step")
+    assert GENERATED.fullmatch(ctx.run_id)
+    assert recording.events() == []
 
 
 @pytest.mark.parametrize("make", [lambda: RunRecord("r", "a", "j", "cli", "t")])

@@ -193,6 +193,6 @@ def _place(url: str | None) -> str | None:
     """Return HOST:PORT of a URL, None where it has no scheme or host."""
     try:
         parts = urlsplit(url or "")
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):
         return None
     return parts.netloc or None if parts.scheme else None

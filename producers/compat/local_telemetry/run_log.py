@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from runfold.producers.client import Client
 from runfold.producers.compat.local_telemetry.models import RunRecord
 from runfold.producers.context import Place, Scope
+from runfold.producers.debug import explain
 from runfold.producers.git_context import GitWatch
 from runfold.producers.git_context.watch import DIRTY
 from runfold.producers.local_telemetry_fields import metrics_of, name_beside, parse_time, run_fields
@@ -88,10 +90,7 @@ class RunLog:
     def ended(self, record: RunRecord) -> None:
         """Record the metrics of a run and that it has ended."""
         name, at = self.name_of(record.run_id), parse_time(record.end_time)
-        for metric, value in metrics_of(record.metrics_json):
-            self._client.event(
-                name, EventType.METRIC_RECORDED.value, name=metric, value=value, occurred_at=at
-            )
+        self._metrics(name, record.metrics_json, at)
         self._client.end_run(
             name,
             record.status,
@@ -100,6 +99,17 @@ class RunLog:
             occurred_at=at,
             **run_fields(vars(record)),
         )
+
+    def _metrics(self, name: str, metrics_json: Any, at: datetime | None) -> None:
+        try:
+            metrics = list(metrics_of(metrics_json))
+        except Exception as error:  # noqa: BLE001  a mapping of the agent's own
+            explain("metrics_json cannot be read", error)
+            return
+        for metric, value in metrics:
+            self._client.event(
+                name, EventType.METRIC_RECORDED.value, name=metric, value=value, occurred_at=at
+            )
 
     def flush(self, timeout: float) -> bool:
         """Wait until all is in the log; say whether it is. Units: `timeout` in seconds."""
@@ -115,4 +125,8 @@ class RunLog:
 
 
 def _without_zeros(record: RunRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if value != 0}
+    return {
+        name: value
+        for name, value in vars(record).items()
+        if not (type(value) is int and value == 0)
+    }

@@ -86,7 +86,10 @@ class SheetPosts:
                     self._changed.notify_all()
                     return
                 payload = self._waiting.popleft()
-            posted, message = self._api_client.post_run_sync(payload)
+            try:
+                posted, message = self._api_client.post_run_sync(payload)
+            except Exception as error:  # noqa: BLE001  or no row would be posted any more
+                posted, message = False, f"[FAIL] {error}"
             if not posted:
                 logger.warning("run %s is not in the sheet: %s", payload.run_id, message)
 

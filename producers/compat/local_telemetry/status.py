@@ -32,4 +32,4 @@ def normalize_status_list(values: Iterable[Any] | None) -> list[Any]:
 
 def is_valid_status(value: Any) -> bool:
     """Say whether a value spells one of the canonical statuses."""
-    return normalize_status(value) in CANONICAL_STATUSES
+    return isinstance(value, str) and normalize_status(value) in CANONICAL_STATUSES

@@ -22,6 +22,7 @@ _TABLES = {
     "commits": (RecordKind.COMMIT, {"run_id", "commit_hash"}),
 }
 _ROW = "row of the table"
+_READ_VERSION_AT = 19  # of the file's header: 2 where there is a write-ahead log
 _BEFORE_ALL = -(1 << 63)
 _ROWS_AT_ONCE = 5_000
 _PATIENCE_SECONDS = 30.0
@@ -68,20 +69,33 @@ def shared_run_ids(path: Path) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _connection(path: Path) -> Iterator[sqlite3.Connection]:
     address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    if _is_at_rest(path):
+        address += "&immutable=1"
     with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE_SECONDS)) as connection:
         connection.row_factory = sqlite3.Row
         connection.text_factory = lambda text: text.decode("utf-8", "replace")
         yield connection
 
 
+def _is_at_rest(path: Path) -> bool:
+    """Say whether a file is one with a write-ahead log that nobody has open.
+
+    SQLite would make files beside it even to read it, which a backup's folder may not allow.
+    """
+    with path.open("rb") as stream:
+        header = stream.read(_READ_VERSION_AT + 1)
+    has_log = header[_READ_VERSION_AT:] == b"\x02"
+    return has_log and not path.with_name(f"{path.name}-wal").exists()
+
+
 @contextmanager
 def _reported() -> Iterator[list[str]]:
-    """Collect what SQLite cannot do with a file, instead of raising it."""
+    """Collect why a file cannot be read, instead of raising it."""
     problems: list[str] = []
     try:
         yield problems
-    except sqlite3.Error as error:
-        problems.append(f"SQLite: {error}")
+    except (OSError, sqlite3.Error) as error:
+        problems.append(f"cannot be read: {error}")
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:

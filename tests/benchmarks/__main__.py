@@ -45,9 +45,11 @@ CONTENDERS: dict[str, Contender] = {
     "plain Faust": plain_faust,
 }
 YARDSTICK = "runfold, 1 worker"
-OTHER_PARTS = ("footprint", "client call", "audit")
+OTHER_PARTS = ("footprint", "client call", "audit", "recovery", "many runs")
 CLIENT_CALL = "tests.benchmarks.client_call"
 AUDIT = "tests.benchmarks.audit"
+RECOVERY = "tests.benchmarks.recovery"
+MANY_RUNS = "tests.benchmarks.many_runs"
 
 # Workers that start together are to begin with a half each, not with a rebalance in between.
 _TOGETHER_MS = 1500
@@ -122,10 +124,10 @@ def _client_call(folder: Path) -> None:
         subprocess.run(command, cwd=REPOSITORY, check=True)
 
 
-def _audit(events: int, rounds: int) -> None:
-    """Let the other benchmark print its own table; a broker has no part in it."""
-    _tell(f"auditing {events:,} events")
-    command = [sys.executable, "-m", AUDIT, "--events", str(events), "--rounds", str(rounds)]
+def _run_apart(module: str, *arguments: object) -> None:
+    """Let another benchmark print its own table, with a broker of its own where it needs one."""
+    _tell(f"{module} {shlex.join(map(str, arguments))}")
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     subprocess.run(command, cwd=REPOSITORY, check=True)
 
 
@@ -161,7 +163,13 @@ def main() -> None:
             _client_call(folder)
             console.print()
         if "audit" in wanted:
-            _audit(options.audit_events, options.rounds)
+            _run_apart(AUDIT, "--events", options.audit_events, "--rounds", options.rounds)
+            console.print()
+        if "recovery" in wanted:
+            _run_apart(RECOVERY, "--events", options.events)
+            console.print()
+        if "many runs" in wanted:
+            _run_apart(MANY_RUNS)
             console.print()
     flush = f"every {options.flush_interval:g} s in the race, every 2 s elsewhere"
     report.show_machine(console, machine, {"flush": flush, "rounds": str(options.rounds)})

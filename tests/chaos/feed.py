@@ -61,6 +61,12 @@ class Publishing(threading.Thread):
         self._rate = rate
         self.sent = 0
         self.failed: Exception | None = None
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Publish no more, and return when the last batch is acknowledged."""
+        self._stopping.set()
+        self.join()
 
     def run(self) -> None:
         try:
@@ -72,6 +78,8 @@ class Publishing(threading.Thread):
         pending: list[Record] = []
         started = time.monotonic()
         for record in self._source:
+            if self._stopping.is_set():
+                break
             pending.append(record)
             if len(pending) == 500:
                 await self._send(pending)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, overload
 from runfold.producers.calls import Calls
 from runfold.producers.client_settings import (
     default_agent_name,
-    find_broker,
+    find_address,
     find_journal_dir,
     find_schema_registry,
+    given_address,
     host_name,
+    without_login,
 )
 from runfold.producers.consent import consent
 from runfold.producers.context import current_run
@@ -22,6 +24,7 @@ from runfold.producers.heartbeats import heartbeat_interval
 from runfold.producers.journal import JournalLimits
 from runfold.producers.observe import Observer
 from runfold.producers.privacy import Privacy, private_lines
+from runfold.producers.publisher import Publisher, open_publisher
 from runfold.producers.recorder import AT_EXIT_SECONDS, ClientCounts
 from runfold.producers.run import Run
 from runfold.producers.tame import is_a, is_id, tame_id
@@ -31,7 +34,6 @@ from runfold.schemas.vocabulary import EventType
 
 if TYPE_CHECKING:
     from runfold.producers.git_context import GitWatch
-    from runfold.producers.publisher import Publisher
     from runfold.producers.shipping_rounds import PublisherFactory
 
 _PATIENCE = timedelta(seconds=10)
@@ -57,6 +59,7 @@ class Client(Calls):
         /,
         *,
         broker: str | None = None,
+        endpoint: str | None = None,
         agent: str | None = None,
         journal_dir: Path | str | None = None,
         limits: JournalLimits | None = None,
@@ -70,8 +73,9 @@ class Client(Calls):
     ) -> None:
         """Make a client. Nothing is opened before the first event.
 
-        Shape: `broker` is HOST:PORT, default RUNFOLD_BROKER, else the running stack's, else
-        127.0.0.1:9092; `journal_dir` by default RUNFOLD_JOURNAL, else `~/.runfold/journal`;
+        Shape: `endpoint` is a collector's URL, `broker` a Kafka's HOST:PORT; default
+        RUNFOLD_ENDPOINT, else RUNFOLD_BROKER, else the running stack's, else 127.0.0.1:9092;
+        `journal_dir` by default RUNFOLD_JOURNAL, else `~/.runfold/journal`;
         `agent` names the agent of runs that do not name theirs, default the script's name.
         `fields` (`project`, `environment`, `agent_version`, …) are those of every run; `host` is
         this machine's name unless given. `publisher` opens another way into the log.
@@ -82,20 +86,39 @@ class Client(Calls):
         Units: a run that was started here and has not ended says by itself that it is alive when
         it has said nothing for `heartbeat_seconds`, at most 30; None for never.
         """
+        self._made_with = {
+            "broker": broker,
+            "endpoint": endpoint,
+            "agent": agent,
+            "journal_dir": journal_dir,
+            "limits": limits,
+            "publisher": publisher,
+            "heartbeat_seconds": heartbeat_seconds,
+            "published": published,
+            "privacy": privacy,
+            "verbose": verbose,
+            "git": git,
+            **fields,
+        }
         self._agent = default_agent_name() if agent is None else agent
-        self._broker = broker
+        self._address = given_address(endpoint, broker)
+        is_published = not (published is False or published is None)
         self._origin = origin_of_process()
-        self._fields = fields if published else {"host": host_name(), **fields}
-        self._consent = consent(published=bool(published))
+        self._fields = fields if is_published else {"host": host_name(), **fields}
+        self._consent = consent(published=is_published)
         self._recorder = recorder_for(self._consent, verbose=verbose)(
             find_journal_dir(journal_dir),
-            broker=broker,
-            limits=limits or JournalLimits(),
-            open_publisher=publisher or self._open_kafka,
+            broker=without_login(self._address),
+            limits=limits if is_a(limits, JournalLimits) else JournalLimits(),
+            open_publisher=publisher or self._open_publisher,
             heartbeat_seconds=heartbeat_interval(heartbeat_seconds),
-            private=private_lines(privacy, published=bool(published)),
+            private=private_lines(privacy, published=is_published),
         )
         self._git = _git_watch() if git is True else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy, or send to another process, as a client of the same kind with its own journal."""
+        return _made_again, (self._made_with,)
 
     @property
     def enabled(self) -> bool:
@@ -230,7 +253,7 @@ class Client(Calls):
         return current_run.get() if run_id is None else run_id
 
     def _id_for(self, run_id: object) -> str:
-        return run_id if isinstance(run_id, str) and is_id(run_id) else tame_id(run_id)
+        return run_id if type(run_id) is str and is_id(run_id) else tame_id(run_id)
 
     def _parent_of(self, run_id: str, given: object) -> str | None:
         if given is None:
@@ -239,15 +262,16 @@ class Client(Calls):
             found = given.run_id if is_a(given, Run) else tame_id(given)
         return None if found == run_id else found
 
-    def _open_kafka(self) -> AbstractAsyncContextManager[Publisher]:
-        from runfold.producers.kafka_publisher import KafkaPublisher
-
-        return KafkaPublisher(
-            find_broker(self._broker), patience=_PATIENCE, schema_registry=find_schema_registry()
-        )
+    def _open_publisher(self) -> AbstractAsyncContextManager[Publisher]:
+        address, registry = find_address(self._address), find_schema_registry()
+        return open_publisher(address, patience=_PATIENCE, schema_registry=registry)
 
 
 def _git_watch() -> GitWatch:
     from runfold.producers.git_context import GitWatch
 
     return GitWatch()
+
+
+def _made_again(settings: dict[str, Any]) -> Client:
+    return Client(**settings)

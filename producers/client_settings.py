@@ -19,9 +19,41 @@ STACK_FILE = "stack.json"
 """What a running stack writes of itself, in its data directory."""
 
 
-def find_broker(given: str | None) -> str:
-    """Return HOST:PORT: the one given, RUNFOLD_BROKER, the running stack's, or the default."""
-    return given or os.environ.get("RUNFOLD_BROKER") or _running_stack() or DEFAULT_BROKER
+def given_address(*candidates: object) -> str | None:
+    """Return the first of what was given as an address, None where nothing was."""
+    for each in candidates:
+        if type(each) is str and each:
+            return each
+        if each is not None:
+            explain(f"{type(each).__name__} is no address and ignored")
+    return None
+
+
+def without_login(address: str | None) -> str | None:
+    """Return an address as it may be written down: without what a URL says of user and password."""
+    if address is None or "@" not in address:
+        return address
+    scheme, separator, rest = address.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def find_address(given: str | None) -> str:
+    """Return where events go, a Kafka's HOST:PORT or a collector's URL.
+
+    Shape: what was given, RUNFOLD_ENDPOINT, RUNFOLD_BROKER, the running stack's, or the default.
+    """
+    return (
+        given
+        or find_endpoint()
+        or os.environ.get("RUNFOLD_BROKER")
+        or (_running_stack() or DEFAULT_BROKER)
+    )
+
+
+def find_endpoint() -> str | None:
+    """Return the URL of the collector, RUNFOLD_ENDPOINT, where there is one."""
+    return os.environ.get("RUNFOLD_ENDPOINT") or None
 
 
 def find_schema_registry() -> str | None:
@@ -31,11 +63,11 @@ def find_schema_registry() -> str | None:
 
 def find_journal_dir(given: Path | str | None) -> Path:
     """Return the folder of journals: the one given, RUNFOLD_JOURNAL, or `journal` in data_dir."""
-    chosen = given or os.environ.get("RUNFOLD_JOURNAL")
     try:
+        chosen = given or os.environ.get("RUNFOLD_JOURNAL")
         return Path(chosen).expanduser().absolute() if chosen else data_dir() / "journal"
-    except (TypeError, ValueError, RuntimeError, OSError) as error:
-        explain(f"the journal cannot be in {chosen!r}", error)
+    except Exception as error:  # noqa: BLE001  what is given may be any object
+        explain("the journal cannot be where it was asked for", error)
         return data_dir() / "journal"
 
 

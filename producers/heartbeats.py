@@ -7,6 +7,7 @@ from typing import NamedTuple
 from runfold.producers.debug import explain
 from runfold.producers.event_line import line_rest
 from runfold.producers.outbox import Outbox, RunLine
+from runfold.producers.tame import is_a
 from runfold.schemas.silence import HEARTBEAT
 from runfold.schemas.vocabulary import EventType
 
@@ -81,9 +82,12 @@ def heartbeat_interval(given: object) -> float | None:
     More than 30 would let readers take a run for dead between two of them.
     """
     most = HEARTBEAT.total_seconds()
-    if not given:
+    if given is None or given is False:
         return None
-    if isinstance(given, int | float) and given > 0:
-        return min(float(given), most)
-    explain(f"heartbeat_seconds is {given!r}, it is taken as {most:.0f}")
+    if is_a(given, int) or is_a(given, float):
+        if given == 0:
+            return None
+        if given > 0:
+            return min(float(given), most)
+    explain(f"heartbeat_seconds is a {type(given).__name__} that is no time, taken as {most:.0f}")
     return most

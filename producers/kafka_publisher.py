@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from runfold.producers.kafka_errors import broker_errors, unavailable
 from runfold.producers.kafka_producer import Partitioner, discard_producer, open_producer
-from runfold.producers.publisher import EventFields
+from runfold.producers.publisher import EventFields, Refused
 from runfold.schemas.codec.confluent import RegistryIds
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.framing import confluent_header
@@ -96,7 +96,7 @@ class KafkaPublisher:
             if self._failure is not None:
                 raise self._failure
 
-    async def flush(self) -> None:
+    async def flush(self) -> Refused:
         """Return when all is acknowledged; see `Publisher`."""
         if self._producer is not None and self._failure is None:
             await self._submit_open(self._producer)
@@ -109,6 +109,7 @@ class KafkaPublisher:
         if failure is not None:
             await self._discard()
             raise failure
+        return {}
 
     async def _connected(self) -> AIOKafkaProducer:
         producer, self._partition_of = await open_producer(

@@ -64,14 +64,31 @@ async def ship_orphans(journal_dir: Path, publisher: Publisher) -> ShippedCounts
     """
     counts = ShippedCounts()
     for folder in journals_below(journal_dir):
-        orphan = Orphan.claim(folder, counts)
-        if orphan is not None:
-            try:
-                while await orphan.ship_some(publisher):
-                    pass
-            finally:
-                orphan.release()
+        await ship_orphan(folder, publisher, counts)
     return counts
+
+
+async def ship_orphan(folder: Path, publisher: Publisher, counts: ShippedCounts) -> None:
+    """Ship one journal unless its process lives; see `ship_orphans`."""
+    orphan = Orphan.claim(folder, counts)
+    if orphan is None:
+        return
+    try:
+        while await orphan.ship_some(publisher):
+            pass
+    finally:
+        orphan.release()
+
+
+def waiting_orphans(journal_dir: Path) -> dict[Path, Owner | None]:
+    """Return the journals below `journal_dir` that nobody ships just now, and who wrote them."""
+    waiting = {}
+    for folder in journals_below(journal_dir):
+        lock = claim_folder(folder)
+        if lock is not None:
+            waiting[folder] = owner_of(folder)
+            lock.release()
+    return waiting
 
 
 def drop_oldest_orphans(journal_dir: Path, limit_bytes: int, counts: ShippedCounts) -> None:

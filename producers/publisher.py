@@ -1,12 +1,19 @@
-"""Publishing events to Kafka."""
+"""Publishing events into the log, directly or by a collector."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Any, Protocol
+
+from runfold.schemas.errors import EventRejected
 
 EventFields = Mapping[str, Any]
 """The set fields of one event by name; `occurred_at` in microseconds since 1970 UTC."""
+
+Refused = Mapping[str, EventRejected]
+"""Why an event can never be sent, by its id."""
 
 
 class Publisher(Protocol):
@@ -24,8 +31,27 @@ class Publisher(Protocol):
         BrokerUnavailable (retry): as `flush`, and again until `flush` has raised it.
         """
 
-    async def flush(self) -> None:
-        """Return when every event handed over is acknowledged by the log.
+    async def flush(self) -> Refused:
+        """Return when every event handed over is acknowledged by the log, or refused for ever.
 
+        Shape: what was refused only now; empty for a log that is written directly.
         Raises: BrokerUnavailable (retry); what was not acknowledged may be published again.
         """
+
+
+def open_publisher(
+    address: str, *, patience: timedelta, schema_registry: str | None = None
+) -> AbstractAsyncContextManager[Publisher]:
+    """Return a publisher, not connected yet, for a Kafka at HOST:PORT or a collector's URL."""
+    if is_url(address):
+        from runfold.producers.http_publisher import HttpPublisher
+
+        return HttpPublisher(address, patience=patience)
+    from runfold.producers.kafka_publisher import KafkaPublisher
+
+    return KafkaPublisher(address, patience=patience, schema_registry=schema_registry)
+
+
+def is_url(address: str) -> bool:
+    """Say whether an address is a collector's, not a Kafka's."""
+    return address.lower().startswith(("http://", "https://"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from runfold.producers.debug import explain
 from runfold.producers.declarations import Declarations, ids_in, keep_rejected
 from runfold.producers.journal_folder import Position, segment_path, segment_sizes
 from runfold.producers.journal_reader import JournalReader
-from runfold.producers.publisher import Publisher
+from runfold.producers.publisher import Publisher, Refused
 from runfold.schemas.errors import EventRejected
 from runfold.schemas.vocabulary import DeadLetterReason
 
@@ -97,7 +97,8 @@ class JournalShipping:
                 await publisher.publish(parse_line(line))
             except EventRejected as error:
                 rejected.append((line, error))
-        await publisher.flush()
+        refused = await publisher.flush()
+        rejected += _lines_refused(lines, refused) if refused else []
         self.counts.shipped += len(lines) - len(rejected)
         if rejected:
             self._give_up(rejected)
@@ -143,3 +144,13 @@ class JournalShipping:
             await publisher.flush()
             self.declarations.forget(len(pending))
         return len(pending)
+
+
+def _lines_refused(lines: list[bytes], refused: Refused) -> Iterator[tuple[bytes, EventRejected]]:
+    for line in lines:
+        try:
+            error = refused.get(orjson.loads(line)["event_id"])
+        except (ValueError, TypeError, KeyError):
+            continue  # was rejected when it was read
+        if error is not None:
+            yield line, error

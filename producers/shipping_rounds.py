@@ -16,7 +16,7 @@ from runfold.producers.orphans import Orphan
 from runfold.producers.outbox import Mark, Outbox
 from runfold.producers.publisher import Publisher
 from runfold.producers.shipping import JournalShipping, ShippedCounts
-from runfold.schemas.errors import BrokerUnavailable
+from runfold.schemas.errors import BrokerUnavailable, CollectorBusy
 
 PublisherFactory = Callable[[], AbstractAsyncContextManager[Publisher]]
 """Opens a publisher. Entering it raises BrokerUnavailable (retry) where the log is out of reach."""
@@ -159,6 +159,10 @@ class ShippingRounds:
         return before != self._puts_seen
 
     async def _pause_after(self, error: Exception) -> None:
+        if isinstance(error, CollectorBusy) and error.retry_after:
+            explain("shipping waits as it is asked to", error)
+            await asyncio.sleep(error.retry_after.total_seconds())
+            return
         wait = self._backoff.next_seconds()
         explain(f"shipping is tried again in {wait:.1f} s", error)
         await self._pause(min(wait, _STOPPING_PAUSE_SECONDS) if self.stopping else wait)

@@ -5,6 +5,7 @@ RunfoldError
 ├── EventRejected           dead_letter  one record cannot become an event
 ├── SchemaError             halt         a schema file is broken or was changed incompatibly
 ├── BrokerUnavailable       retry        Kafka does not answer
+│   └── CollectorBusy       retry        a collector asks to wait
 ├── RegistryUnavailable     retry        the schema registry does not answer
 ├── LogGone                 halt         the log no longer holds an offset that is needed
 ├── LogReplaced             retry        the topic was deleted and created again
@@ -19,6 +20,7 @@ RunfoldError
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar, Literal
 
 Disposition = Literal["retry", "dead_letter", "halt"]
@@ -69,6 +71,23 @@ class BrokerUnavailable(RunfoldError):
 
     code = "broker_unavailable"
     disposition: ClassVar[Disposition] = "retry"
+
+
+class CollectorBusy(BrokerUnavailable):
+    """A collector has more to do than it can, and says when to come back.
+
+    Units: `retry_after` from now on; zero where it does not say.
+    """
+
+    code = "collector_busy"
+
+    def __init__(self, message: str, retry_after: timedelta = timedelta()) -> None:
+        super().__init__(message, retry_after)
+        self.message = message
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.message}, it may be asked again in {self.retry_after.total_seconds():g} s"
 
 
 class RegistryUnavailable(RunfoldError):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from runfold.producers.publisher import EventFields
+from runfold.producers.publisher import EventFields, Refused
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import BrokerUnavailable
@@ -48,12 +48,13 @@ class MemoryPublisher:
         self._encode(event)
         self._handed.append(dict(event))
 
-    async def flush(self) -> None:
+    async def flush(self) -> Refused:
         """Acknowledge what was handed over. Raises: BrokerUnavailable while down."""
         handed, self._handed = self._handed, []
         if self._log.down:
             raise BrokerUnavailable("the log is down")
         self._log.events += handed
+        return {}
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:

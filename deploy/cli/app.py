@@ -18,6 +18,7 @@ from runfold.deploy.cli.quickstart import quickstart
 from runfold.deploy.cli.replay import replay_app
 from runfold.deploy.cli.run import run as show_run
 from runfold.deploy.cli.runs import runs
+from runfold.deploy.cli.ship import ship
 from runfold.deploy.cli.status import logs, status
 from runfold.deploy.cli.tail import tail
 from runfold.deploy.cli.terminal import EXIT_FAILED, EXIT_USAGE, OUT, fail
@@ -66,6 +67,7 @@ app.command("run")(show_run)
 app.command()(query)
 app.command()(audit)
 app.command()(tail)
+app.command()(ship)
 app.command()(demo)
 app.add_typer(import_app)
 app.add_typer(accept_app)

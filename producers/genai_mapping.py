@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 
 class SpanKind(StrEnum):
@@ -32,6 +33,21 @@ class SpanMeaning:
     kind: SpanKind
     columns: dict[str, Any]
     attributes: dict[str, Any]
+
+
+class _Candidate(NamedTuple):
+    """A column that an attribute may fill; of several the one of the lowest rank does."""
+
+    column: str
+    rank: int
+
+
+def _by_name(columns: Mapping[str, tuple[str, ...]]) -> dict[str, _Candidate]:
+    return {
+        name: _Candidate(column, rank)
+        for column, names in columns.items()
+        for rank, name in enumerate(names)
+    }
 
 
 _KIND_NAMES: dict[str, dict[str, SpanKind]] = {
@@ -62,58 +78,67 @@ _KIND_NAMES: dict[str, dict[str, SpanKind]] = {
     },
 }
 
-_TEXTS: dict[str, tuple[str, ...]] = {
-    "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
-    "model": (
-        "gen_ai.response.model",
-        "gen_ai.request.model",
-        "llm.model_name",
-        "embedding.model_name",
-    ),
-    "tool_name": ("gen_ai.tool.name", "tool.name"),
-    "agent_name": ("gen_ai.agent.name", "gen_ai.workflow.name", "agent.name"),
-    "agent_version": ("gen_ai.agent.version",),
-    "session_id": ("gen_ai.conversation.id", "session.id"),
-    "user_id": ("user.id", "enduser.id"),
-    "error_type": ("error.type",),
-}
+_TEXTS = _by_name(
+    {
+        "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
+        "model": (
+            "gen_ai.response.model",
+            "gen_ai.request.model",
+            "llm.model_name",
+            "embedding.model_name",
+        ),
+        "tool_name": ("gen_ai.tool.name", "tool.name"),
+        "agent_name": ("gen_ai.agent.name", "gen_ai.workflow.name", "agent.name"),
+        "agent_version": ("gen_ai.agent.version",),
+        "session_id": ("gen_ai.conversation.id", "session.id"),
+        "user_id": ("user.id", "enduser.id"),
+        "error_type": ("error.type",),
+    }
+)
 
-_SPENT: dict[str, tuple[str, ...]] = {
-    "input_tokens": (
-        "gen_ai.usage.input_tokens",
-        "gen_ai.usage.prompt_tokens",
-        "llm.token_count.prompt",
-    ),
-    "output_tokens": (
-        "gen_ai.usage.output_tokens",
-        "gen_ai.usage.completion_tokens",
-        "llm.token_count.completion",
-    ),
-    "cache_read_tokens": (
-        "gen_ai.usage.cache_read.input_tokens",
-        "gen_ai.usage.cache_read_input_tokens",
-        "llm.token_count.prompt_details.cache_read",
-    ),
-    "cache_write_tokens": (
-        "gen_ai.usage.cache_creation.input_tokens",
-        "gen_ai.usage.cache_creation_input_tokens",
-        "llm.token_count.prompt_details.cache_write",
-    ),
-    "reasoning_tokens": (
-        "gen_ai.usage.reasoning.output_tokens",
-        "gen_ai.usage.reasoning_tokens",
-        "llm.token_count.completion_details.reasoning",
-    ),
-    "cost_usd": ("gen_ai.usage.cost", "operation.cost", "llm.cost.total"),
-}
+_SPENT = _by_name(
+    {
+        "input_tokens": (
+            "gen_ai.usage.input_tokens",
+            "gen_ai.usage.prompt_tokens",
+            "llm.token_count.prompt",
+        ),
+        "output_tokens": (
+            "gen_ai.usage.output_tokens",
+            "gen_ai.usage.completion_tokens",
+            "llm.token_count.completion",
+        ),
+        "cache_read_tokens": (
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.cache_read_input_tokens",
+            "llm.token_count.prompt_details.cache_read",
+        ),
+        "cache_write_tokens": (
+            "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_creation_input_tokens",
+            "llm.token_count.prompt_details.cache_write",
+        ),
+        "reasoning_tokens": (
+            "gen_ai.usage.reasoning.output_tokens",
+            "gen_ai.usage.reasoning_tokens",
+            "llm.token_count.completion_details.reasoning",
+        ),
+        "cost_usd": ("gen_ai.usage.cost", "operation.cost", "llm.cost.total"),
+    }
+)
 
-_RESOURCE_TEXTS: dict[str, tuple[str, ...]] = {
-    "agent_name": ("service.name",),
-    "agent_version": ("service.version",),
-    "project": ("service.namespace",),
-    "environment": ("deployment.environment.name", "deployment.environment"),
-    "host": ("host.name",),
-}
+_TOOL_ENTITY = _by_name({"tool_name": ("traceloop.entity.name",)})
+_AGENT_ENTITY = _by_name({"agent_name": ("traceloop.entity.name",)})
+
+_RESOURCE_TEXTS = _by_name(
+    {
+        "agent_name": ("service.name",),
+        "agent_version": ("service.version",),
+        "project": ("service.namespace",),
+        "environment": ("deployment.environment.name", "deployment.environment"),
+        "host": ("host.name",),
+    }
+)
 
 _CONTENT = (
     "gen_ai.input.messages",
@@ -158,9 +183,9 @@ def meaning_of(attributes: Mapping[str, Any], *, with_content: bool = False) -> 
     if kind is SpanKind.LLM:
         columns |= with_fresh_input(_taken(rest, _SPENT, (int, float)))
     elif kind is SpanKind.TOOL and "tool_name" not in columns:
-        columns |= _taken(rest, {"tool_name": ("traceloop.entity.name",)}, str)
+        columns |= _taken(rest, _TOOL_ENTITY, str)
     elif kind is SpanKind.AGENT and "agent_name" not in columns:
-        columns |= _taken(rest, {"agent_name": ("traceloop.entity.name",)}, str)
+        columns |= _taken(rest, _AGENT_ENTITY, str)
     return SpanMeaning(kind, columns, rest)
 
 
@@ -191,20 +216,22 @@ def resource_columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return _taken(dict(attributes), _RESOURCE_TEXTS, str)
 
 
+@lru_cache(maxsize=4096)
 def is_content(name: str) -> bool:
     """Say whether an attribute holds what was said, and not what happened."""
     return name.startswith(_CONTENT)
 
 
 def _taken(
-    rest: dict[str, Any], names: Mapping[str, tuple[str, ...]], wanted: type | tuple[type, ...]
+    rest: dict[str, Any], names: dict[str, _Candidate], wanted: type | tuple[type, ...]
 ) -> dict[str, Any]:
     """Take each column's first name that is there out of `rest`."""
-    taken: dict[str, Any] = {}
-    for column, candidates in names.items():
-        for name in candidates:
-            value = rest.get(name)
-            if isinstance(value, wanted) and not isinstance(value, bool):
-                taken[column] = rest.pop(name)
-                break
-    return taken
+    best: dict[str, tuple[int, str]] = {}
+    for name, value in rest.items():
+        candidate = names.get(name)
+        if candidate is None or not isinstance(value, wanted) or isinstance(value, bool):
+            continue
+        known = best.get(candidate.column)
+        if known is None or candidate.rank < known[0]:
+            best[candidate.column] = candidate.rank, name
+    return {column: rest.pop(name) for column, (_, name) in best.items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 try:
     from opentelemetry.context import Context
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
     from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 except ImportError as error:
@@ -40,6 +41,7 @@ class RunfoldSpanProcessor(SpanProcessor):
         self._client = client
         self._content = content
         self._tree = SpanTree(client)
+        self._resource: tuple[Resource | None, dict[str, Any]] = None, {}
 
     @harmless
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
@@ -61,7 +63,8 @@ class RunfoldSpanProcessor(SpanProcessor):
             attributes=attributes,
             error=_error_of(span, meaning.columns.get("error_type")),
         )
-        self._tree.end(self._start_of(span), end)
+        start = self._tree.start_of(_context_of(span).span_id) or self._start_of(span)
+        self._tree.end(start, end)
 
     def shutdown(self) -> None:
         """Ship what is left; the client can still be used."""
@@ -76,7 +79,7 @@ class RunfoldSpanProcessor(SpanProcessor):
         trace_id, span_id = format_trace_id(context.trace_id), format_span_id(context.span_id)
         meaning = meaning_of(span.attributes or {}, with_content=self._content)
         columns = {
-            **resource_columns(span.resource.attributes),
+            **self._columns_of(span.resource),
             **{name: meaning.columns[name] for name in meaning.columns if name in _AT_START},
             "trace_id": trace_id,
             "span_id": span_id,
@@ -92,6 +95,14 @@ class RunfoldSpanProcessor(SpanProcessor):
             occurred_at=_us(span.start_time),
             columns=columns,
         )
+
+    def _columns_of(self, resource: Resource) -> dict[str, Any]:
+        """Return what a resource says; all spans of a provider have the same one."""
+        known, columns = self._resource
+        if known is not resource:
+            columns = resource_columns(resource.attributes)
+            self._resource = resource, columns
+        return columns
 
     def _beside(self, span: ReadableSpan) -> dict[str, Any]:
         """Return what a span has beside its attributes, as attributes."""

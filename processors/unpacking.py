@@ -35,6 +35,9 @@ async def fetched_records(
     Shape: at most about 24,000 records, so that a worker folds while the next are unpacked; none
     where nothing came. The fetcher's positions move behind what is returned.
     """
+    if not partitions:  # aiokafka takes none for all
+        await asyncio.sleep(timeout_seconds)
+        return {}
     records = await _unpacked(fetcher, partitions)
     if records:
         return records

@@ -78,6 +78,22 @@ async def test_records_that_a_seek_made_the_worker_drop_are_read_although_no_mor
         await read(thread, ends)
 
 
+async def test_where_no_partition_is_ready_none_is_read(
+    kafka: KafkaServer, topic_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "POLL_SECONDS", 0.05)
+    await make_topics(kafka.bootstrap, topic_name, partitions=1)
+    await publish(kafka.bootstrap, topic_name, RECORDS)
+    partition = TP(topic_name, 0)
+    async with fetching(kafka.bootstrap, [partition]) as thread:
+        fetcher = thread._ensure_consumer()._fetcher
+        async with asyncio.timeout(30):
+            while not fetcher._records:
+                await asyncio.sleep(0.05)
+        assert await thread._fetch_batches("t", set()) == []
+        await read(thread, {partition: len(RECORDS)})
+
+
 async def test_the_mark_of_a_transaction_is_no_record_to_go(
     kafka: KafkaServer, topic_name: str
 ) -> None:

@@ -16,15 +16,11 @@ from typing import Protocol
 
 import structlog
 
-from runfold.processors.catching_up import catch_up
 from runfold.processors.dead_letter_cap import DeadLetterCap
-from runfold.processors.errors import lake_ahead, log_gone
-from runfold.processors.fold_columns import fold_frame
-from runfold.processors.folds import FoldFrame
 from runfold.processors.observer import Observer
+from runfold.processors.resumption import Folding, resumed_table
 from runfold.processors.run_table import DeadLetter, RunTable
 from runfold.schemas.codec.columns import DecodedBatch, decode_event_batch
-from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.errors import BrokerUnavailable, LakeUnavailable, RegistryUnavailable
 from runfold.schemas.lake import FlushCounts, LakeStore
 from runfold.schemas.offsets import LogPartition
@@ -100,8 +96,7 @@ class Partitions:
         lake: LakeStore,
         dead_letters: DeadLetterQueue,
         policy: FlushPolicy,
-        framing: Framing = EVENT_FRAMING,
-        fold: FoldFrame = fold_frame,
+        folding: Folding | None = None,
         check_log: CheckLog,
         cap: DeadLetterCap | None = None,
         on_progress: OnProgress | None = None,
@@ -112,8 +107,7 @@ class Partitions:
         self._lake = lake
         self._dead_letters = dead_letters
         self._policy = policy
-        self._framing = framing
-        self._fold = fold
+        self._folding = folding or Folding()
         self._check_log = check_log
         self._cap = DeadLetterCap() if cap is None else cap
         self._on_progress = on_progress
@@ -144,8 +138,7 @@ class Partitions:
     ) -> dict[int, int]:
         """Take over `partitions`; return for each the offset to read from.
 
-        Shape: `bounds` has the first and the next offset of the log of each. A table that was held
-        before goes on where it is, as long as the lake is not ahead of it: it is as right as any.
+        Shape: `bounds` has the first and the next offset of the log of each; see `resumed_table`.
         Raises: LogGone, PartitionsAdded (halt), LogReplaced, BrokerUnavailable, LakeUnavailable
         (retry).
         """
@@ -154,10 +147,15 @@ class Partitions:
             del self._tables[partition]
         for partition in sorted(partitions):
             async with self._lock(partition):
-                table = await asyncio.to_thread(
-                    self._resumed, partition, self._tables.get(partition), bounds[partition]
+                self._tables[partition] = await asyncio.to_thread(
+                    resumed_table,
+                    LogPartition(self._topic_id, partition),
+                    self._tables.get(partition),
+                    bounds[partition],
+                    topic=self._topic,
+                    lake=self._lake,
+                    folding=self._folding,
                 )
-                self._tables[partition] = table
         for table in self._tables.values():
             table.most_runs = _MOST_RUNS_HELD // len(self._tables)
         progress = self.progress()
@@ -169,33 +167,11 @@ class Partitions:
         """Return for each partition the offset to read next."""
         return {partition: table.next_offset for partition, table in self._tables.items()}
 
-    def _resumed(self, partition: int, held: RunTable | None, bounds: tuple[int, int]) -> RunTable:
-        first, end = bounds
-        place = LogPartition(self._topic_id, partition)
-        point = self._lake.resume(place)
-        if held is not None and held.next_offset >= (point.next_offset or 0):
-            table = held
-        elif point.next_offset is None:
-            table = RunTable(place, first, framing=self._framing, fold=self._fold)
-            if first > 0:
-                log.warning("the log began before this lake", partition=partition, first=first)
-        else:
-            table = RunTable(
-                place, point.next_offset, point.runs, framing=self._framing, fold=self._fold
-            )
-            if point.next_offset < first:
-                # What the log no longer has, the lake may have as events whose states are missing.
-                catch_up(table, self._lake, point.events_end or 0)
-        if table.next_offset < first:
-            raise log_gone(self._topic, partition, table.next_offset, first)
-        if table.next_offset > end:
-            raise lake_ahead(self._topic, partition, table.next_offset, end)
-        return table
-
     def prepare(self, batch: RecordBatch) -> PreparedBatch:
         """Begin to decode a batch in another thread, while earlier ones are folded."""
         loop = asyncio.get_running_loop()
-        decoding = loop.run_in_executor(self._decoder, decode_event_batch, batch, self._framing)
+        framing = self._folding.framing
+        decoding = loop.run_in_executor(self._decoder, decode_event_batch, batch, framing)
         decoding.add_done_callback(_note_failure)  # a batch may be dropped on its way to `take`
         return PreparedBatch(batch, decoding)
 

@@ -21,6 +21,7 @@ from runfold.processors.folds import DEFAULT_FOLD, find_fold
 from runfold.processors.log_guard import LogGuard, check_partitions
 from runfold.processors.monitor import LOOK_SECONDS, Seen, WorkerMonitor, stall_window
 from runfold.processors.partitions import FlushPolicy, OnProgress, Partitions, PreparedBatch
+from runfold.processors.resumption import Folding
 from runfold.processors.topic_watch import TopicWatch
 from runfold.processors.transport import RecordBatchConsumer, RecordBatchTransport, Subscription
 from runfold.processors.upkeep import UPKEEP_INTERVAL, Upkeep
@@ -179,8 +180,7 @@ def run_worker(
         lake=lake,
         dead_letters=sender,
         policy=settings.flush,
-        framing=event_framing(settings.schema_registry),
-        fold=find_fold(settings.fold),
+        folding=Folding(event_framing(settings.schema_registry), find_fold(settings.fold)),
         check_log=guard.check,
         cap=DeadLetterCap(settings.dead_letter_cap),
         on_progress=on_progress,

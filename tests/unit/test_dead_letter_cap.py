@@ -62,11 +62,17 @@ def test_what_it_says_names_counts_the_commonest_reason_the_place_and_the_way_ou
 
 
 def test_a_share_of_one_never_halts() -> None:
-    DeadLetterCap(1.0).watch(20_000, rejected(list(range(20_000))), "here")
+    everything = rejected(list(range(20_000)))
+    DeadLetterCap(1.0).watch(20_000, everything, "here")
+    with pytest.raises(TooManyDeadLetters):
+        DeadLetterCap(0.99).watch(20_000, everything, "here")
 
 
 def test_a_few_bad_records_at_the_beginning_do_not_halt() -> None:
-    DeadLetterCap().watch(999, rejected(list(range(999))), "here")
+    cap = DeadLetterCap()
+    cap.watch(999, rejected(list(range(999))), "here")
+    with pytest.raises(TooManyDeadLetters):
+        cap.watch(1, rejected([0]), "here")
 
 
 async def test_the_batch_that_crosses_the_cap_is_neither_folded_nor_dead_lettered(

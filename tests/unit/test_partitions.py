@@ -77,7 +77,7 @@ class MemoryLake:
     def compact(
         self, log: LogPartition, *, stopped: Callable[[], bool] = lambda: False
     ) -> CompactionCounts:
-        raise AssertionError(f"nobody asked for {log} to be compacted")
+        raise AssertionError((log, stopped))
 
 
 class Letters:

@@ -8,9 +8,12 @@ import sys
 import structlog
 
 
-def configure_logging(*, verbose: bool = False) -> None:
-    """Send the log lines of runfold and, from warnings on, of its libraries to stderr."""
-    level = logging.DEBUG if verbose else logging.INFO
+def configure_logging(*, verbose: bool = False, quiet: bool = False) -> None:
+    """Send the log lines of runfold and, from warnings on, of its libraries to stderr.
+
+    Shape: `quiet` leaves out what is no warning, for commands that say themselves what they did.
+    """
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

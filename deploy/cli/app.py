@@ -9,6 +9,7 @@ import typer
 
 from runfold.deploy.cli.accept import accept_app
 from runfold.deploy.cli.audit import audit
+from runfold.deploy.cli.compact import compact
 from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.dlq import dlq_app
 from runfold.deploy.cli.doctor import doctor
@@ -66,6 +67,7 @@ app.command()(runs)
 app.command("run")(show_run)
 app.command()(query)
 app.command()(audit)
+app.command()(compact)
 app.command()(tail)
 app.command()(ship)
 app.command()(demo)

@@ -101,16 +101,24 @@ def moment(text: str, now: datetime) -> datetime:
 
     Raises: ConfigurationError.
     """
-    span = _SPAN.match(text.strip())
     try:
-        if span:
-            return now - timedelta(**{_SPAN_UNITS[span[2]]: int(span[1])})
+        if (span := duration(text)) is not None:
+            return now - span
         at = datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError) as error:
         raise ConfigurationError(
             f"not a time: {text!r}; use 15m, 2h, 3d or 2026-11-21T07:00:00Z"
         ) from error
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def duration(text: str) -> timedelta | None:
+    """Return the span that `text` means (15m, 2h, 3d), None for anything else."""
+    span = _SPAN.match(text.strip())
+    try:
+        return timedelta(**{_SPAN_UNITS[span[2]]: int(span[1])}) if span else None
+    except OverflowError:
+        return None
 
 
 def _status(text: str) -> str:

@@ -78,6 +78,8 @@ def remove(root: Path, covering: LakeFile, covered: Iterable[SizedFile]) -> Comp
             continue
         with lake_errors(path, "remove"):
             path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, mostly: an hour of a day that is over is
+            path.parent.rmdir()
         removed += CompactionCounts(removed_files=1, removed_bytes=each.size_bytes)
     return removed
 

@@ -149,10 +149,10 @@ def test_of_a_day_that_is_over_no_two_neighbours_are_left_that_would_make_a_bett
 
 def test_a_file_that_may_not_be_rewritten_parts_its_neighbours() -> None:
     files = [events_file(i, i, 1000, hour=0) for i in range(9)]
-    fixed = SizedFile(files[4].file, 1000, mergeable=False)
+    fixed = [SizedFile(each.file, 1000, mergeable=False) for each in files[4:6]]
     later = events_file(9, 9, 1000, hour=30)
-    merges = plan([*files[:4], fixed, *files[5:], later])
-    assert [merge.result.range for merge in merges] == [OffsetRange(0, 3), OffsetRange(5, 8)]
+    merges = plan([*files[:4], *fixed, *files[6:], later])
+    assert [merge.result.range for merge in merges] == [OffsetRange(0, 3), OffsetRange(6, 8)]
 
 
 def test_fewer_than_sixteen_files_of_an_hour_that_lasts_are_left_alone() -> None:
@@ -172,6 +172,16 @@ def test_states_of_which_only_a_part_would_be_read_are_not_merged_with_what_they
     after_it = [states_file(21 + i, 21 + i, 1000) for i in range(4)]
     merges = list(plan_to_the_end([merged, late, *after_it]))
     assert [merge.result.range for merge in merges] == [OffsetRange(21, 24)]
+
+
+def test_states_that_a_worker_wrote_when_it_was_no_longer_the_owner_do_not_part_the_others() -> (
+    None
+):
+    owned = [states_file(*offsets, 1000) for offsets in ((0, 4), (5, 8), (9, 14), (15, 18))]
+    merges = plan([*owned, states_file(5, 12, 1000), states_file(9, 16, 1000)])
+    assert [[each.range for each in merge.tiles] for merge in merges] == [
+        [each.range for each in owned]
+    ]
 
 
 @dataclass

@@ -23,7 +23,7 @@ from runfold.schemas.codec.registry import latest
 from runfold.schemas.topic import DEAD_LETTERS, EVENTS
 from tests.independent_fold import COMPARED
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 PLAIN = ("runfold.deploy",)
 
 
@@ -107,7 +107,7 @@ class WorkerProcess:
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, workers: Iterable[Any] = ()) -> None:
-    """Return when `condition` holds; fail after a minute, with what the workers logged."""
+    """Return when `condition` holds; fail after two minutes, with what the workers logged."""
     give_up_at = time.monotonic() + WAIT_SECONDS
     while not condition():
         if time.monotonic() > give_up_at:

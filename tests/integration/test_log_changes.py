@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 from runfold.deploy.embedded import KafkaServer
 from runfold.producers.demo import DemoRecord, generate_fleet
 from tests.integration.stack_parts import (
+    WAIT_SECONDS,
     PlainDuckDB,
     WorkerProcess,
     make_topics,
@@ -96,11 +97,11 @@ async def test_added_partitions_halt_the_worker_until_they_are_accepted(
         async with admin_of(kafka.bootstrap) as admin:
             await admin.create_partitions({topic_name: NewPartitions(5)})
         await publish(kafka.bootstrap, topic_name, second)
-        assert worker.process.wait(60) == 1
+        assert worker.process.wait(WAIT_SECONDS) == 1
     assert "has 5 partitions and began with 3" in worker.said()
     assert lake.accounted() == len(first)
     with WorkerProcess(kafka.bootstrap, topic_name, tmp_path / "lake") as worker:
-        assert worker.process.wait(60) == 1
+        assert worker.process.wait(WAIT_SECONDS) == 1
     accepted = runfold(
         *("accept", "partitions", "--yes", "--broker", kafka.bootstrap, "--topic", topic_name),
         *("--lake", str(tmp_path / "lake")),
@@ -131,7 +132,7 @@ async def test_what_retention_took_from_a_stopped_worker_is_named_and_can_be_acc
         )
     await publish(kafka.bootstrap, topic_name, later)
     with WorkerProcess(kafka.bootstrap, topic_name, tmp_path / "lake") as worker:
-        assert worker.process.wait(60) == 1
+        assert worker.process.wait(WAIT_SECONDS) == 1
     hole = f"{len(first)} to {cut_at - 1}"
     assert f"offsets {hole} are gone" in worker.said()
     assert "runfold accept loss" in worker.said()

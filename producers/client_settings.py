@@ -65,7 +65,10 @@ def find_journal_dir(given: Path | str | None) -> Path:
     """Return the folder of journals: the one given, RUNFOLD_JOURNAL, or `journal` in data_dir."""
     try:
         chosen = given or os.environ.get("RUNFOLD_JOURNAL")
-        return Path(chosen).expanduser().absolute() if chosen else data_dir() / "journal"
+        folder = Path(chosen).expanduser().absolute() if chosen else data_dir() / "journal"
+        if "\0" in str(folder):
+            raise ValueError("a path holds no NUL")
+        return folder
     except Exception as error:  # noqa: BLE001  what is given may be any object
         explain("the journal cannot be where it was asked for", error)
         return data_dir() / "journal"

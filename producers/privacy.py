@@ -22,11 +22,11 @@ from runfold.producers.tame import ALTERED
 _CONTENT_COLUMNS = ("decision_reason",)
 _NAMES_OF_RUNS = ("parent_run_id",)
 _MOST_MARKS = 50
-_content_name = re.compile(
+_CONTENT_NAME = (
     r"(?:^|[_\-./ ])(?:arguments|args|kwargs|parameters|inputs?|outputs?|results?|prompts?|"
     r"completions?|messages?|contents?|text|body|query|question|answer|response|transcript|"
     r"thinking|reasoning|instructions|stdin|stdout|stderr|command|diff|(?:input|output)[._]value)$"
-).search
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,4 +162,4 @@ class _Marks:
 @lru_cache(maxsize=4096)
 def names_content(name: str) -> bool:
     """Say whether what stands under `name` is content."""
-    return _content_name(name[-100:].lower()) is not None
+    return re.search(_CONTENT_NAME, name[-100:].lower()) is not None

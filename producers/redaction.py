@@ -19,14 +19,17 @@ SECRET, EMAIL, OWN = "[secret]", "[email]", "[redacted]"
 
 
 class _Rule(NamedTuple):
-    """What is replaced by what; `hints` are looked for in the lower-case text."""
+    """What is replaced by what; `hints` are looked for in the lower-case text.
+
+    Shape: a pattern is a text until it is needed, since compiling all of them takes 20 ms.
+    """
 
     hints: tuple[str, ...]
-    pattern: re.Pattern[str]
+    pattern: str
     instead: str
 
 
-_KEYS = r"""(?<![A-Za-z0-9])(?:
+_KEYS = r"""(?x)(?<![A-Za-z0-9])(?:
     sk-[\w-]{16,} | [sprw]k_(?:live|test)_\w{16,}                     # model providers, Stripe
   | gh[pousr]_\w{30,} | github_pat_\w{22,} | gl(?:pat|dt|rt|ptt)-[\w-]{20,}  # GitHub, GitLab
   | xox[abeoprs]-[\w-]{10,} | xapp-[\w-]{10,}                              # Slack
@@ -46,15 +49,12 @@ _ASSIGNED = r"""(?ix)
 _RULES = (
     _Rule(
         ("private key",),
-        re.compile(
-            r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
-            r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
-            re.DOTALL,
-        ),
+        r"(?s)-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
+        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
         SECRET,
     ),
-    _Rule(("://",), re.compile(r"(://[^\s/:@]{0,256}:)[^\s/]{1,1024}@"), rf"\1{SECRET}@"),
-    _Rule(("://",), re.compile(r"(://)[^\s/:@]{16,1024}@"), rf"\1{SECRET}@"),
+    _Rule(("://",), r"(://[^\s/:@]{0,256}:)[^\s/]{1,1024}@", rf"\1{SECRET}@"),
+    _Rule(("://",), r"(://)[^\s/:@]{16,1024}@", rf"\1{SECRET}@"),
     _Rule(
         (
             "sk-", "k_live_", "k_test_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_",
@@ -62,27 +62,27 @@ _RULES = (
             "aiza", "ya29.", "gocspx-", "hf_", "npm_", "pypi-", "sg.", "dop_v1_", "dapi", "r8_",
             "gsk_", "tvly-", "age-secret-key-", "eyj",
         ),
-        re.compile(_KEYS, re.VERBOSE),
+        _KEYS,
         SECRET,
     ),
     _Rule(
         ("bearer", "basic"),
-        re.compile(r"(?i)\b(bearer|authorization\W{1,4}basic)\s{1,3}(?=\S{0,40}[\d=])[\w.~+/=-]{12,}"),
+        r"(?i)\b(bearer|authorization\W{1,4}basic)\s{1,3}(?=\S{0,40}[\d=])[\w.~+/=-]{12,}",
         rf"\1 {SECRET}",
     ),
     _Rule(
         ("password", "passwd", "passphrase", "secret", "token", "key"),
-        re.compile(_ASSIGNED),
+        _ASSIGNED,
         rf"\1{SECRET}",
     ),
     _Rule(
         ("@",),
-        re.compile(r"(?<![\w.%+'-])[\w.%+'-]{1,256}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w])"),
+        r"(?<![\w.%+'-])[\w.%+'-]{1,256}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w])",
         EMAIL,
     ),
     _Rule(
         ("/home/", "/users/", "\\users\\"),
-        re.compile(
+        (
             r"(?:(?<=file://)|(?<![\w./]))(?:/[\w.-]{1,30}){0,2}/(?:home|Users)/[^/\s\"':,;\\]+"
             r"|(?i:[a-z]:\\{1,2}Users\\{1,2}(?:[^\\/:*?\"<>|\r\n]{1,64}(?=\\)|[^\\\s\"']{1,64}))"
         ),
@@ -101,7 +101,8 @@ class Redactor:
     def __init__(self, patterns: Sequence[re.Pattern[str]] = ()) -> None:
         self._own = tuple(patterns)
         home = _home()
-        self._rules = _RULES if home is None else (*_RULES, home)
+        rules = _RULES if home is None else (*_RULES, home)
+        self._rules = [(hints, re.compile(text), instead) for hints, text, instead in rules]
 
     def text(self, text: str) -> str:
         """Return `text` without what is to be redacted; the same object where nothing was."""
@@ -131,17 +132,17 @@ def compile_patterns(patterns: Sequence[str | re.Pattern[str]]) -> tuple[re.Patt
     return tuple(compiled)
 
 
-_camel = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_secret_name = re.compile(
+_CAMEL = r"(?<=[a-z0-9])(?=[A-Z])"
+_SECRET_NAME = (
     r"(?:^|[_\-. ])(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|"
     r"private[_-]?key|credentials?|authorization|cookie|credit[_-]?card|ssn|social[_-]?security)$"
-).search
+)
 
 
 @lru_cache(maxsize=4096)
 def names_a_secret(name: str) -> bool:
     """Say whether what stands under `name` is a secret, whatever it looks like."""
-    return _secret_name(_camel.sub("_", name[-100:]).lower()) is not None
+    return re.search(_SECRET_NAME, re.sub(_CAMEL, "_", name[-100:]).lower()) is not None
 
 
 def _home() -> _Rule | None:
@@ -152,4 +153,4 @@ def _home() -> _Rule | None:
         return None
     if len(home) <= len("/x"):
         return None
-    return _Rule((home.lower(),), re.compile(rf"(?<![\w./]){re.escape(home)}(?![\w.-])"), "~")
+    return _Rule((home.lower(),), rf"(?<![\w./]){re.escape(home)}(?![\w.-])", "~")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from runfold.producers import Client, Run, in_this_run
 from runfold.producers.calls import Calls
+from tests.memory_log import MemoryLog
 from tests.recording import Recording
 from tests.wild_values import Hostile, wild
 
@@ -341,3 +342,45 @@ def test_no_call_raises_or_records_nothing_whatever_it_is_given(
             assert on.environment(run_id=run_id)["TRACEPARENT"]
     assert down.counts.failed == before.failed
     assert down.counts.recorded - before.recorded >= 24
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=50)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ["broker", "endpoint", "agent", "limits", "heartbeat_seconds", "published", "privacy",
+             "verbose", "project", "git"],
+            wild,
+        ),
+    )
+)  # fmt: skip
+def test_no_settings_of_a_client_raise(
+    tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any]
+) -> None:
+    log = MemoryLog()
+    log.down = True
+    root = tmp_path_factory.mktemp("journal")
+    client = Client(journal_dir=root, publisher=log.open, **settings)
+    with client.run() as run:
+        run.event("custom")
+    assert client.counts.recorded == (3 if client.enabled else 0)
+    client.close(timeout=0)
+
+
+@pytest.mark.parametrize("kind", ["hostile", "number", "bytes", "nul", "list", "empty"])
+def test_a_journal_that_cannot_be_there_is_somewhere_else(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal_dir: Any = {
+        "hostile": Hostile(), "number": 5, "bytes": b"\xff", "nul": "\0", "list": ["x"],
+        "empty": "",
+    }[kind]  # fmt: skip
+    monkeypatch.setenv("RUNFOLD_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("RUNFOLD_JOURNAL", raising=False)
+    log = MemoryLog()
+    client = Client(journal_dir=journal_dir, publisher=log.open)
+    client.end_run(client.start_run())
+    assert client.flush(20)
+    client.close()
+    assert len([each for each in log.events if each["event_type"] != "run.heartbeat"]) == 2

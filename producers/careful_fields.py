@@ -30,7 +30,9 @@ def careful_fields(given: Mapping[str, Any], types: Mapping[str, type]) -> tuple
         if value is None:
             continue
         wanted = types.get(name)
-        if name == "attributes":
+        if wanted is str and type(value) is str:
+            known[name] = value
+        elif name == "attributes":
             extra = {**_attributes(value), **extra}
         elif name == "occurred_at" and (at := occurred_at_us(value)) is not None:
             occurred_at = at

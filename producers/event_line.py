@@ -27,14 +27,18 @@ FIELD_TYPES: dict[str, type] = {
 """What a call may set, and the type that it has in the log."""
 
 _FLOAT_MAX = 1.7976931348623157e308
-_KNOWN_TYPES = 1024
+_KNOWN_NAMES = 1024
 _type_parts: dict[str, bytes] = {}
+_agent_parts: dict[str | None, bytes] = {}
 
 
 def line_prefix(run_id: str, producer: str, agent_name: str | None) -> bytes:
-    """Return what every line of a run begins with, up to the sequence in its event id."""
-    agent = b'"agent_name":%b,' % orjson.dumps(agent_name) if agent_name else b""
-    return b'{%b"run_id":%b,"event_id":"%b-' % (agent, orjson.dumps(run_id), producer.encode())
+    """Return what every line of a run begins with, up to the sequence in its event id.
+
+    Raises: TypeError for an agent's name that is none.
+    """
+    agent = _agent_parts.get(agent_name) or _agent_part(agent_name)
+    return b'%b%b,"event_id":"%b-' % (agent, orjson.dumps(run_id), producer.encode())
 
 
 def line_rest(event_type: str, given: dict[str, Any]) -> bytes:
@@ -88,8 +92,18 @@ def _quick_fields(given: dict[str, Any]) -> bytes | None:
         return None
 
 
+def _agent_part(agent_name: str | None) -> bytes:
+    if not (agent_name is None or is_id(agent_name)):
+        raise TypeError("the name of an agent is a text of 1 to 512 characters")
+    if len(_agent_parts) >= _KNOWN_NAMES:
+        _agent_parts.clear()
+    begin = b'"agent_name":%b,' % orjson.dumps(agent_name) if agent_name is not None else b""
+    part = _agent_parts[agent_name] = b'{%b"run_id":' % begin
+    return part
+
+
 def _type_part(event_type: str) -> bytes:
-    if len(_type_parts) >= _KNOWN_TYPES:
+    if len(_type_parts) >= _KNOWN_NAMES:
         _type_parts.clear()
     text = event_type.value if type(event_type) is EventType else event_type
     if not is_id(text):

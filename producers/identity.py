@@ -19,13 +19,13 @@ class ProcessIdentity:
     5,000,000.
     """
 
-    __slots__ = ("_numbers", "_random", "token")
+    __slots__ = ("_numbers", "_random_bits", "token")
 
     def __init__(self) -> None:
         self.token = f"rf{int(time.time()) & 0xFFFF_FFFF:08x}{os.urandom(6).hex()}"
         self._numbers = count(1)
         # The `random` module itself may have been seeded by the agent, alike in every process.
-        self._random = Random(os.urandom(32))
+        self._random_bits = Random(os.urandom(32)).getrandbits
 
     def next_producer(self) -> str:
         """Return the name under which the events of one more run are numbered."""
@@ -33,8 +33,8 @@ class ProcessIdentity:
 
     def mint_run_id(self) -> str:
         """Return a new run id: 80 random bits, so that its first digits tell runs apart."""
-        return f"{self._random.getrandbits(80):020x}"
+        return f"{self._random_bits(80):020x}"
 
     def mint_span_id(self) -> str:
         """Return a new span id of W3C Trace Context: 64 random bits."""
-        return f"{self._random.getrandbits(64) or 1:016x}"
+        return f"{self._random_bits(64) or 1:016x}"

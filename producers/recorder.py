@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from runfold.producers.shipping_rounds import PublisherFactory
 from runfold.producers.tame import ALTERED, is_id, tame_fields, tame_id
 from runfold.schemas.vocabulary import EventType
 
-_KNOWN_RUNS = 10_000
+_RUNS_KEPT = 5_000
 AT_EXIT_SECONDS = 2.0
 ALTERED_BYTES = ALTERED.encode()
 _STARTED, _ENDED = EventType.RUN_STARTED.value, EventType.RUN_ENDED.value
@@ -54,8 +53,7 @@ class ClientCounts:
 class Recorder:
     """Records events; no method raises. Thread-safe, and begins anew in a forked child.
 
-    A run that is not among the 10,000 opened last is numbered by a new producer when it is used
-    again.
+    A run that is used again after 5,000 to 10,000 others is numbered by a new producer.
     """
 
     def __init__(
@@ -99,7 +97,7 @@ class Recorder:
 
     def elapsed_ms(self, run_id: str) -> float | None:
         """Return milliseconds since this process first recorded something of the run."""
-        run = self._runs.get(run_id) if is_id(run_id) else None
+        run = (self._runs.get(run_id) or self._older.get(run_id)) if is_id(run_id) else None
         return None if run is None else (time.perf_counter_ns() - run.opened_ns) / 1e6
 
     def flush(self, timeout_seconds: float) -> bool:
@@ -151,7 +149,8 @@ class Recorder:
         self.mint_span_id = self._outbox.identity.mint_span_id
         self._heartbeats = Heartbeats(self._outbox, self._heartbeat_seconds)
         self._shipper: Shipper | None = None
-        self._runs: OrderedDict[str, RunLine] = OrderedDict()
+        self._runs: dict[str, RunLine] = {}
+        self._older: dict[str, RunLine] = {}
 
     def _record_tamed(
         self,
@@ -198,26 +197,23 @@ class Recorder:
                     explain("no thread to ship with, events stay in the journal", error)
 
     def _open_run(self, run_id: str, agent_name: str | None) -> RunLine:
-        if not is_id(run_id) or not (agent_name is None or is_id(agent_name)):
-            raise TypeError("an id is a text of 1 to 512 characters")
+        run = self._older.get(run_id) or self._new_run(run_id, agent_name)
+        run = self._runs.setdefault(run_id, run)  # another thread may have been quicker
+        if len(self._runs) >= _RUNS_KEPT:
+            self._runs, self._older = {}, self._runs
         if self._shipper is not None and self._shipper.has_ended:
             self._shipper = None  # the next event starts another
-        producer = self._next_producer()
+        return run
+
+    def _new_run(self, run_id: str, agent_name: str | None) -> RunLine:
+        if not is_id(run_id):
+            raise TypeError("an id is a text of 1 to 512 characters")
         name = run_id
         if self._private is not None:
             name = self._private.name(run_id)
             agent_name = None if agent_name is None else self._private.name(agent_name)
-        opened = RunLine(name, producer, line_prefix(name, producer, agent_name))
-        run = self._runs.setdefault(run_id, opened)  # another thread may have been quicker
-        if len(self._runs) > _KNOWN_RUNS:
-            self._forget_oldest_run()
-        return run
-
-    def _forget_oldest_run(self) -> None:
-        try:
-            self._runs.popitem(last=False)
-        except KeyError:
-            return  # other threads have forgotten them all
+        producer = self._next_producer()
+        return RunLine(name, producer, line_prefix(name, producer, agent_name))
 
 
 _recorders: WeakSet[Recorder] = WeakSet()

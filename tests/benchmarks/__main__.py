@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import logging
 import shlex
 import subprocess
@@ -20,7 +19,6 @@ import orjson
 from rich.console import Console
 
 from runfold.deploy.embedded import KafkaOptions, KafkaServer, prepare_runtime
-from runfold.producers.topic_setup import ensure_topics
 from runfold.schemas.topic import EVENTS
 from tests.benchmarks import footprint as footprints
 from tests.benchmarks import report
@@ -113,17 +111,6 @@ def _speeds(options: argparse.Namespace, wanted: list[str], folder: Path) -> lis
         return _race(chosen, arena, topics, options.rounds)
 
 
-def _client_call(folder: Path) -> None:
-    """Let the other benchmark print its own table, beside a Kafka of its own."""
-    if importlib.util.find_spec(CLIENT_CALL) is None:
-        return
-    options = KafkaOptions(client_port=0, controller_port=0)
-    with KafkaServer(folder / "kafka-client", prepare_runtime(), options=options) as kafka:
-        asyncio.run(ensure_topics(kafka.bootstrap))
-        command = [sys.executable, "-m", CLIENT_CALL, "--broker", kafka.bootstrap]
-        subprocess.run(command, cwd=REPOSITORY, check=True)
-
-
 def _run_apart(module: str, *arguments: object) -> None:
     """Let another benchmark print its own table, with a broker of its own where it needs one."""
     _tell(f"{module} {shlex.join(map(str, arguments))}")
@@ -160,7 +147,7 @@ def main() -> None:
         if found is not None:
             report.show_footprint(console, found)
         if "client call" in wanted:
-            _client_call(folder)
+            _run_apart(CLIENT_CALL)
             console.print()
         if "audit" in wanted:
             _run_apart(AUDIT, "--events", options.audit_events, "--rounds", options.rounds)

@@ -349,6 +349,24 @@ def test_threads_number_the_events_of_a_run_without_holes_or_doubles(recording: 
     assert sorted(sequences) == list(range(1, 16_002))
 
 
+def test_a_run_in_use_is_numbered_on_while_many_others_come_and_go(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runfold.producers.recorder._RUNS_KEPT", 10)
+    for n in range(100):
+        recording.client.event("in use", "custom")
+        recording.client.event(f"other {n}", "custom")
+    recording.client.event("other 0", "custom")
+    producers = {
+        run_id: {
+            e["event_id"].rpartition("-")[0] for e in recording.events() if e["run_id"] == run_id
+        }
+        for run_id in ("in use", "other 0")
+    }
+    assert [len(each) for each in producers.values()] == [1, 2]
+    assert len(recording.client._recorder._runs) <= 10
+
+
 def test_an_event_recorded_while_another_is_being_recorded_is_kept(recording: Recording) -> None:
     class Nested:
         def __repr__(self) -> str:

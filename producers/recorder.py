@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -187,6 +188,8 @@ class Recorder:
             self._start_shipper()
 
     def _start_shipper(self) -> None:
+        if sys.is_finalizing():
+            return  # a destructor's event: no thread would run any more, the journal has it
         with self._outbox.lock:
             if self._shipper is None:
                 shipper = Shipper(self._outbox, self._open_publisher, self._heartbeats)

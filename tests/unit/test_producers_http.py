@@ -243,6 +243,18 @@ def test_an_outage_and_a_busy_collector_delay_and_lose_nothing(
     assert len({each["event_id"] for each in collector.events}) == 101
 
 
+def test_a_collector_that_asks_to_wait_is_left_alone_until_then(
+    collector: Collector, tmp_path: Path
+) -> None:
+    collector.replies = [(429, {"Retry-After": "300"}, b"")]
+    client = Client(endpoint=collector.url, journal_dir=tmp_path, heartbeat_seconds=None)
+    client.start_run()
+    assert not client.flush(1)
+    assert not client.flush(0.1)  # which wakes a shipper that only pauses
+    assert collector.requests == [1]
+    client.close(timeout=0)
+
+
 def test_what_a_collector_rejects_is_kept_aside_and_declared(
     collector: Collector, tmp_path: Path
 ) -> None:

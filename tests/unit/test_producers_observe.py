@@ -6,6 +6,8 @@ import asyncio
 import functools
 import gc
 import inspect
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -253,6 +255,26 @@ async def test_decorated_generators_still_make_context_managers(recording: Recor
         async with amanager() as two:
             assert (one, two) == (1, 2)
     assert [status for kind, status in _kinds(recording) if kind == "run.ended"] == ["success"] * 2
+
+
+def test_a_generator_that_outlives_the_interpreters_exit_does_not_hold_it_up(
+    tmp_path: Path,
+) -> None:
+    script = f"""
+from runfold.producers import Client
+client = Client(journal_dir={str(tmp_path)!r}, endpoint="http://127.0.0.1:1")
+
+@client.observe
+def work():
+    yield 1
+    yield 2
+
+alive = work()
+next(alive)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    written = b"".join(each.read_bytes() for each in tmp_path.glob("rf*/*.ndjson"))
+    assert b"run.ended" in written
 
 
 def test_an_exception_passes_unchanged(recording: Recording) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from types import TracebackType
 from typing import Any
 
 from runfold.producers.tame import message_of
 from runfold.schemas.vocabulary import RunStatus
 
-_CANCELLING = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
+_CANCELLING = (KeyboardInterrupt, SystemExit, GeneratorExit)
 _MOST_FRAMES = 20
 
 
 def outcome_of(error: BaseException) -> dict[str, Any]:
     """Return status, type and message of what an exception ended."""
-    cancelled = isinstance(error, _CANCELLING)
+    cancelled = isinstance(error, _CANCELLING) or _is_cancelled_task(error)
     status = RunStatus.CANCELLED if cancelled else RunStatus.FAILURE
     return {"status": status.value, **error_fields(error)}
+
+
+def _is_cancelled_task(error: BaseException) -> bool:
+    asyncio = sys.modules.get("asyncio")  # who has not imported it has no tasks
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:

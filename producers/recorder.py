@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from runfold.producers.debug import explain
@@ -18,11 +18,13 @@ from runfold.producers.heartbeats import Heartbeats
 from runfold.producers.journal import JournalLimits
 from runfold.producers.outbox import Outbox, RunLine
 from runfold.producers.privacy import PrivateLines
-from runfold.producers.shipper import Shipper
 from runfold.producers.shipping import ShippedCounts
-from runfold.producers.shipping_rounds import PublisherFactory
 from runfold.producers.tame import ALTERED, is_id, tame_fields, tame_id
 from runfold.schemas.vocabulary import EventType
+
+if TYPE_CHECKING:
+    from runfold.producers.shipper import Shipper
+    from runfold.producers.shipping_rounds import PublisherFactory
 
 _RUNS_KEPT = 5_000
 AT_EXIT_SECONDS = 2.0
@@ -192,6 +194,8 @@ class Recorder:
             return  # a destructor's event: no thread would run any more, the journal has it
         with self._outbox.lock:
             if self._shipper is None:
+                from runfold.producers.shipper import Shipper  # brings asyncio, for the first event
+
                 shipper = Shipper(self._outbox, self._open_publisher, self._heartbeats)
                 self._shipper = shipper
                 try:

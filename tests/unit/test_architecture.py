@@ -72,7 +72,17 @@ def test_importing_the_client_brings_in_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
     loaded = {name.split(".")[0] for name in output.split()}
-    heavy = {"faust", "duckdb", "polars", "pyarrow", "pandas", "aiokafka", "typer", "structlog"}
+    heavy = {
+        "asyncio",
+        "faust",
+        "duckdb",
+        "polars",
+        "pyarrow",
+        "pandas",
+        "aiokafka",
+        "typer",
+        "structlog",
+    }
     assert loaded & heavy == set()
 
 

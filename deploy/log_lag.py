@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -39,10 +41,10 @@ async def log_bounds(bootstrap: str, topic: str) -> LogBounds:
     Raises: BrokerUnavailable.
     """
     try:
-        async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
+        async with _connected(bootstrap) as consumer:
             if topic not in await consumer.topics():
                 return LogBounds({}, {})
-        async with AIOKafkaConsumer(topic, bootstrap_servers=bootstrap) as consumer:
+        async with _connected(bootstrap, topic) as consumer:
             partitions = consumer.partitions_for_topic(topic) or set()
             places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
             first = await consumer.beginning_offsets(places)
@@ -53,3 +55,14 @@ async def log_bounds(bootstrap: str, topic: str) -> LogBounds:
         {place.partition: offset for place, offset in first.items()},
         {place.partition: offset for place, offset in last.items()},
     )
+
+
+@asynccontextmanager
+async def _connected(bootstrap: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """Give a consumer, and stop it also where it does not start, which its own `with` does not."""
+    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=bootstrap)
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()

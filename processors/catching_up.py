@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import polars as pl
 
@@ -11,7 +12,7 @@ from runfold.schemas.codec.arrow import lake_event_schema
 from runfold.schemas.lake import LakeStore
 from runfold.schemas.offsets import OffsetRange
 
-_MOST_PENDING_RECORDS = 200_000
+MOST_PENDING_RECORDS = 200_000
 
 
 def catch_up(
@@ -34,15 +35,19 @@ def catch_up(
             before = table.next_offset
             table.take_stored(events, events["offset"][-1] + 1)
             on_records(table.next_offset - before)
-        if table.pending_records >= _MOST_PENDING_RECORDS:
-            _flush(table, lake)
+        if table.pending_records >= MOST_PENDING_RECORDS:
+            flush_states(table, lake)
     # Behind the last event there may be dead letters and repeated events.
     table.take_stored(pl.DataFrame(lake_event_schema().empty_table()), events_end)
-    _flush(table, lake)
+    flush_states(table, lake)
 
 
-def _flush(table: RunTable, lake: LakeStore) -> None:
+def flush_states(table: RunTable, lake: LakeStore) -> None:
+    """Make what is pending durable as states alone: the lake has its events.
+
+    Raises: LakeUnavailable (retry).
+    """
     flush = table.pending()
     if flush is not None:
-        lake.write(flush)
+        lake.write(replace(flush, events=None))
         table.flushed(flush)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from runfold.processors.catching_up import MOST_PENDING_RECORDS, flush_states
 from runfold.processors.errors import log_gone
 from runfold.processors.folds import FoldFrame
 from runfold.processors.run_table import RunTable
@@ -22,7 +22,6 @@ from runfold.schemas.record_batch import RecordBatch
 
 _POLL_SECONDS = 0.5
 _SILENCE_SECONDS = 60.0
-_MOST_PENDING_RECORDS = 200_000
 _MOST_BYTES_A_FETCH = 4 * 1024 * 1024
 
 OnRecords = Callable[[int], None]
@@ -92,7 +91,7 @@ async def _fold_all(
             on_records(table.next_offset - before)
         for partition in list(tables):
             if await consumer.position(places[partition]) >= ends[partition]:
-                await asyncio.to_thread(_flush, tables.pop(partition), lake)
+                await asyncio.to_thread(flush_states, tables.pop(partition), lake)
 
 
 async def _fetched(
@@ -116,12 +115,5 @@ def _take(table: RunTable, batch: RecordBatch | None, lake: LakeStore) -> None:
     table.bring_back(lake.states_of(table.log, table.past_runs(decoded.frame)))
     table.take(batch, decoded)
     table.dead_letters.clear()
-    if table.pending_records >= _MOST_PENDING_RECORDS:
-        _flush(table, lake)
-
-
-def _flush(table: RunTable, lake: LakeStore) -> None:
-    flush = table.pending()
-    if flush is not None:
-        lake.write(replace(flush, events=None))
-        table.flushed(flush)
+    if table.pending_records >= MOST_PENDING_RECORDS:
+        flush_states(table, lake)

@@ -15,6 +15,7 @@ from runfold.schemas.codec.arrow import lake_state_schema, states_from_table
 from runfold.schemas.past_runs import PastRuns
 from runfold.schemas.run_state import RunState
 from runfold.sinks.lake_files import LakeFile
+from runfold.sinks.older_files import with_columns
 from runfold.sinks.set_aside import reading
 
 _FILES_AT_ONCE = 256
@@ -89,7 +90,7 @@ def _states_in(root: Path, file: LakeFile, run_ids: Iterable[str]) -> Iterator[R
             return
         rows = parquet.read_row_groups(groups, use_threads=False)
         rows = rows.filter(pc.is_in(rows["run_id"], pa.array(wanted, pa.string())))
-    yield from states_from_table(_in_newest_schema(rows))
+    yield from states_from_table(with_columns(rows, lake_state_schema()))
 
 
 def _may_hold(group: pq.RowGroupMetaData, wanted: list[str]) -> bool:
@@ -102,15 +103,3 @@ def _may_hold(group: pq.RowGroupMetaData, wanted: list[str]) -> bool:
 
 
 _RUN_ID_COLUMN = lake_state_schema().get_field_index("run_id")
-
-
-def _in_newest_schema(rows: pa.Table) -> pa.Table:
-    """Return rows of an older file with the columns of today."""
-    schema = lake_state_schema()
-    columns = [
-        rows[field.name].cast(field.type)
-        if field.name in rows.column_names
-        else pa.nulls(rows.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)

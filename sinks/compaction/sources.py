@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from runfold.schemas.lake import FlushCounts
 from runfold.sinks.file_labels import check_labels, counts_in, labels, read_labels
 from runfold.sinks.lake_files import LakeFile
+from runfold.sinks.older_files import with_columns
 from runfold.sinks.set_aside import reading
 
 _READ_AHEAD_BYTES = 8 * 1024
@@ -72,16 +73,4 @@ def portions(
                 row_groups=[group],
                 use_threads=False,  # the cores are for folding
             ):
-                yield _with_columns(batch, schema)
-
-
-def _with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
-    """Return the rows with the columns of `schema`; one that an older file has not got is null."""
-    held = dict(zip(batch.schema.names, batch.columns, strict=True))
-    columns = []
-    for field in schema:
-        column = held.get(field.name)
-        if column is None:
-            column = pa.nulls(batch.num_rows, field.type)
-        columns.append(column if column.type == field.type else column.cast(field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
+                yield with_columns(batch, schema)

@@ -67,6 +67,10 @@ class Settings(BaseSettings):
         description="HOST:PORT where a worker serves /healthz, /readyz and /metrics; port 0 is a "
         "free one; default nowhere, and under `runfold up` a free one of this machine.",
     )
+    collector_listen: list[str] = Field(
+        default=["127.0.0.1:8765", "127.0.0.1:4318", "127.0.0.1:3001", "127.0.0.1:8123"],
+        description="HOST:PORTs where the collector serves; each serves every HTTP API.",
+    )
     dead_letter_cap: float = Field(
         default=0.5,
         gt=0,

@@ -9,6 +9,7 @@ import typer
 
 from runfold.deploy.cli.accept import accept_app
 from runfold.deploy.cli.audit import audit
+from runfold.deploy.cli.collector import collector
 from runfold.deploy.cli.compact import compact
 from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.dlq import dlq_app
@@ -63,6 +64,7 @@ app.command()(status)
 app.command()(logs)
 app.command()(doctor)
 app.command()(worker)
+app.command()(collector)
 app.command()(runs)
 app.command("run")(show_run)
 app.command()(query)

@@ -1,0 +1,66 @@
+"""The web application: every API of the collector under one roof."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runfold.producers.collector.collector import Collector
+from runfold.producers.collector.native import native_routes
+from runfold.producers.collector.standing import standing_routes
+
+_NO_API = "other"
+
+
+def build_app(collector: Collector, more: Iterable[APIRouter] = ()) -> FastAPI:
+    """Return the application; it owns the collector's log for its lifetime."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        async with collector.log:
+            yield
+
+    app = FastAPI(
+        title="runfold collector",
+        version=importlib.metadata.version("runfold"),
+        summary="Takes telemetry of agents and answers when Kafka has acknowledged it.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    for router in (native_routes(collector), standing_routes(collector), *more):
+        app.include_router(router)
+    app.add_middleware(_Counting, collector=collector)
+    return app
+
+
+class _Counting:
+    """Counts every request by the API that answered it."""
+
+    def __init__(self, app: ASGIApp, collector: Collector) -> None:
+        self._app = app
+        self._collector = collector
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            tags = getattr(scope.get("route"), "tags", None) or [_NO_API]
+            self._collector.counts.request(str(tags[0]), status, time.perf_counter() - begun)

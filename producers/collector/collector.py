@@ -1,0 +1,66 @@
+"""What every API of the collector works with: the log, who calls, limits, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from fastapi import Request
+
+from runfold.producers.collector.access import Access, Caller, OpenAccess, Scope
+from runfold.producers.collector.bodies import BodyLimits, read_body
+from runfold.producers.collector.counts import Counts
+from runfold.producers.collector.log_writer import LogWriter, Placed
+from runfold.producers.publisher import EventFields
+from runfold.schemas.errors import EventRejected
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSettings:
+    """How the collector answers. Units: `patience` is how long Kafka may take to acknowledge."""
+
+    patience: timedelta = timedelta(seconds=3)
+    body: BodyLimits = field(default_factory=BodyLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """The parts that the APIs share."""
+
+    log: LogWriter
+    settings: CollectorSettings = field(default_factory=CollectorSettings)
+    access: Access = field(default_factory=OpenAccess)
+    counts: Counts = field(default_factory=Counts)
+
+    async def body(self, request: Request) -> bytes:
+        """Return a request's body, unpacked. Raises: Problem."""
+        return await read_body(request, self.settings.body)
+
+    def admit(self, request: Request, presented: str | None, scope: Scope) -> Caller:
+        """Return who sent `request`. Raises: KeyRefused, Problem."""
+        return self.access.admit(presented, scope, request.client.host if request.client else "")
+
+    async def take(
+        self, api: str, caller: Caller, events: Sequence[EventFields]
+    ) -> list[Placed | EventRejected]:
+        """Put events into the log; return where each lies, or why it can never be an event.
+
+        Shape: `api` names the family of clients for the counts.
+        Delivery: nothing returned is lost. Raises: CollectorBusy, BrokerUnavailable (retry):
+        nothing is certain, and the caller sends all of it again.
+        """
+        if caller.project is not None:
+            events = [{**each, "project": caller.project} for each in events]
+        taken = await self.log.append(events) if events else []
+        rejected = sum(isinstance(each, EventRejected) for each in taken)
+        self.counts.events(api, accepted=len(taken) - rejected, rejected=rejected)
+        return taken
+
+
+def bearer_of(request: Request) -> str | None:
+    """Return the key that a request presents as `Authorization: Bearer` or `X-API-Key`."""
+    words = request.headers.get("authorization", "").split(maxsplit=1)
+    if len(words) == 2 and words[0].lower() == "bearer":
+        return words[1].strip()
+    return request.headers.get("x-api-key") or None

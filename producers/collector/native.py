@@ -1,0 +1,60 @@
+"""The collector's own API: lines of a runfold journal, as the client's HTTP way sends them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from runfold.producers.collector.access import KeyRefused, Scope
+from runfold.producers.collector.collector import Collector, bearer_of
+from runfold.producers.collector.problems import Problem, answering
+from runfold.producers.shipping import parse_line
+from runfold.schemas.errors import EventRejected
+
+API = "native"
+
+
+def native_routes(collector: Collector) -> APIRouter:
+    """Return `POST /api/v1/events`."""
+    router = APIRouter(tags=["runfold"], route_class=answering(_render))
+
+    @router.post("/api/v1/events", summary="Record events, one JSON object a line")
+    async def post_events(request: Request) -> Response:
+        """Take events; those that can never be one are named, and the others are kept.
+
+        Delivery: answered when Kafka has acknowledged. 503 with Retry-After: send all again.
+        """
+        try:
+            caller = collector.admit(request, bearer_of(request), Scope.INGEST)
+        except KeyRefused as error:
+            raise Problem(401 if error.missing else 403, str(error)) from error
+        lines = (await collector.body(request)).splitlines()
+        parsed = [_parsed(line) for line in lines]
+        events = [each for each in parsed if not isinstance(each, EventRejected)]
+        taken = iter(await collector.take(API, caller, events))
+        outcome = [each if isinstance(each, EventRejected) else next(taken) for each in parsed]
+        rejected = [
+            {"index": index, "reason": each.reason, "message": each.message}
+            for index, each in enumerate(outcome)
+            if isinstance(each, EventRejected)
+        ]
+        return _json(200, {"accepted": len(lines) - len(rejected), "rejected": rejected})
+
+    return router
+
+
+def _parsed(line: bytes) -> dict[str, Any] | EventRejected:
+    try:
+        return parse_line(line)
+    except EventRejected as error:
+        return error
+
+
+def _json(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+def _render(problem: Problem) -> Response:
+    return _json(problem.status, {"error": problem.message}, problem.all_headers())

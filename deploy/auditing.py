@@ -19,7 +19,7 @@ from runfold.sinks.audit.audit import OnStep, audit
 from runfold.sinks.audit.coverage import list_lake
 from runfold.sinks.audit.drops import read_drop
 from runfold.sinks.audit.report import Drop, Facts, KnownLog, Report, Scope
-from runfold.sinks.lake_files import SCHEMA_FOLDER
+from runfold.sinks.lake_files import check_lake
 
 _ATTEMPTS = 4
 _PATIENCE_SECONDS = 10.0
@@ -31,8 +31,7 @@ def audit_lake(settings: Settings, scope: Scope, *, on_step: OnStep) -> Report:
     Raises: LakeUnavailable where there is no lake, or files come and go for too long.
     """
     root = settings.lake_dir
-    if not (root / SCHEMA_FOLDER).is_dir():
-        raise LakeUnavailable(f"there is no lake at {root}; `runfold up` or a worker makes one")
+    check_lake(root)
     attempt = 1
     while True:
         try:

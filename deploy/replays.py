@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from runfold.deploy.log_lag import log_bounds
 from runfold.deploy.settings import Settings
@@ -16,12 +15,13 @@ from runfold.processors.replaying import replay_topic
 from runfold.processors.run_table import RunTable
 from runfold.processors.topic_watch import describe_topic
 from runfold.schemas.codec.confluent import event_framing
-from runfold.schemas.errors import ConfigurationError, LakeUnavailable
+from runfold.schemas.errors import ConfigurationError
 from runfold.schemas.lake import LogDescription
 from runfold.schemas.offsets import LogPartition, OffsetRange
-from runfold.sinks.durable_files import lake_errors
 from runfold.sinks.lake import LocalLake
-from runfold.sinks.lake_files import SCHEMA_FOLDER, Kind, list_whole_lake
+from runfold.sinks.lake_errors import lake_errors
+from runfold.sinks.lake_files import Kind, check_lake, list_whole_lake
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.query import open_lake
 from runfold.sinks.state_sets import StateSet, all_sets, check_name, find_set, serve, write_set
 from runfold.sinks.views import prepare_lake
@@ -76,8 +76,7 @@ def plan_replay(settings: Settings, replay: Replay) -> ReplayPlan:
     Raises: ConfigurationError, LakeUnavailable, BrokerUnavailable.
     """
     root = settings.lake_dir
-    if not (root / SCHEMA_FOLDER).is_dir():
-        raise LakeUnavailable(f"there is no lake at {root}; `runfold up` or a worker makes one")
+    check_lake(root)
     find_fold(replay.fold)
     known = {each.name: each for each in all_sets(root)}.get(check_name(replay.into))
     if known is not None and replace(known, complete=False) != replay.described:
@@ -125,7 +124,7 @@ def _offsets(settings: Settings, replay: Replay) -> dict[LogPartition, OffsetRan
     return offsets
 
 
-def _logs_in(root: Path) -> list[LogPartition]:
+def _logs_in(root: LakePath) -> list[LogPartition]:
     with lake_errors(root, "list"):
         return sorted({file.log for file in list_whole_lake(root, Kind.EVENTS)[0]})
 

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runfold.producers.client_settings import DEFAULT_BROKER, STACK_FILE
 from runfold.schemas.errors import ConfigurationError
+from runfold.sinks.object_path import LakePath, lake_path
 
 PREFIX = "RUNFOLD_"
 CLIENT_VARIABLES = frozenset(
@@ -44,8 +45,9 @@ class Settings(BaseSettings):
         default=None,
         description="HOST:PORT of Kafka; default the running stack's, else 127.0.0.1:9092.",
     )
-    lake: Path | None = Field(
-        default=None, description="Folder of the lake; default DATA_DIR/lake."
+    lake: str | None = Field(
+        default=None,
+        description="Folder of the lake, or s3://BUCKET/PREFIX; default DATA_DIR/lake.",
     )
     topic: str = Field(default="runfold.events", description="Topic that holds the events.")
     group: str = Field(default="runfold", description="Consumer group of the workers.")
@@ -85,9 +87,9 @@ class Settings(BaseSettings):
         return self.data_dir.expanduser().absolute()
 
     @property
-    def lake_dir(self) -> Path:
-        """The lake's folder."""
-        return (self.lake.expanduser() if self.lake else self.home / "lake").absolute()
+    def lake_dir(self) -> LakePath:
+        """Where the lake lies. Raises: ConfigurationError."""
+        return lake_path(self.lake) if self.lake else self.home / "lake"
 
     @property
     def bootstrap(self) -> str:

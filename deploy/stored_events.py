@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,7 +14,11 @@ import pyarrow as pa
 from runfold.processors.topic_watch import describe_topic
 from runfold.schemas.errors import LakeUnavailable
 from runfold.schemas.topic import EVENTS
+from runfold.sinks.lake_connection import lake_connection
 from runfold.sinks.lake_files import Kind, topic_folder
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.storage import at
+from runfold.sinks.views import without_globs
 
 _ATTEMPTS = 4
 _POLL_SECONDS = 0.5
@@ -42,12 +45,11 @@ class StoredEvents:
     event's run is.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._files = folder / Kind.EVENTS.value / "**" / "*.parquet"
-        self._folder = folder / Kind.EVENTS.value
+    def __init__(self, folder: LakePath) -> None:
+        self._folder = folder / Kind.EVENTS
 
     @classmethod
-    async def of_log(cls, lake_dir: Path, bootstrap: str) -> StoredEvents:
+    async def of_log(cls, lake_dir: LakePath, bootstrap: str) -> StoredEvents:
         """Return the events of the log that `bootstrap` holds now.
 
         Raises: BrokerUnavailable (retry).
@@ -72,15 +74,16 @@ class StoredEvents:
         return {run_id: (event_id, attributes) for run_id, event_id, attributes in found}
 
     def _look_up(self, query: str, column: str, wanted: Collection[str]) -> list[tuple[Any, ...]]:
-        if not wanted or next(self._folder.rglob("[!.]*.parquet"), None) is None:
+        if not wanted or not any(at(self._folder).walk()):
             return []
+        pattern = f"{without_globs(self._folder)}/date=*/hour=*/*.parquet"
         names = pa.table({column: pa.array(wanted, pa.string())})
         problem: duckdb.Error | None = None
         for _ in range(_ATTEMPTS):  # a file may be compacted away between listing and reading
             try:
-                with duckdb.connect() as connection:
+                with lake_connection(self._folder) as connection:
                     connection.register("wanted", names)
-                    return connection.execute(query, {"files": str(self._files)}).fetchall()
+                    return connection.execute(query, {"files": pattern}).fetchall()
             except duckdb.IOException as error:
                 problem = error
         raise LakeUnavailable(f"the lake cannot be read: {problem}") from problem

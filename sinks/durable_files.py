@@ -7,85 +7,66 @@ import io
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
-
-from runfold.schemas.errors import LakeUnavailable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 TEMPORARY_SUFFIX = ".tmp"
 ABANDONED_AFTER = timedelta(hours=1)
-_LISTINGS = 5
-T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
-
-
-@contextlib.contextmanager
-def lake_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turn what the operating system raises over `path` into LakeUnavailable."""
-    try:
-        yield
-    except OSError as error:
-        at = error.filename or path
-        reason = error.strerror or str(error) or type(error).__name__
-        raise LakeUnavailable(f"cannot {doing} {os.fsdecode(at)}: {reason}") from error
-
-
-def listing_again(read: Callable[[], T]) -> T:
-    """Return what `read` gives, which lists files and reads them, though some be merged meanwhile.
-
-    Raises: LakeUnavailable.
-    """
-    for _ in range(_LISTINGS - 1):
-        try:
-            return read()
-        except LakeUnavailable as error:
-            if not is_gone(error):
-                raise
-    return read()
-
-
-def is_gone(error: LakeUnavailable) -> bool:
-    """Tell whether a file is not there any more, which after a listing means that it was merged."""
-    return isinstance(error.__cause__, FileNotFoundError)
-
-
-def write_file(path: Path, content: bytes | memoryview) -> None:
-    """Make `content` the content of `path`, durably.
-
-    Delivery: a reader sees the old file, none, or the whole new one; repeating changes nothing.
-    Raises: LakeUnavailable, with nothing left under `path` that was not there before.
-    """
-    with streamed_file(path) as stream:
-        stream.write(content)
 
 
 @contextlib.contextmanager
 def streamed_file(path: Path) -> Iterator[SyncedStream]:
     """Give what writes the content of `path`, which is there, durably, once the block has ended.
 
-    Delivery and errors: as `write_file`; where the block raises, nothing is written.
+    Delivery: a reader sees the old file, none, or the whole new one; repeating changes nothing.
+    Where the block raises, nothing is left under `path` that was not there before. Raises: OSError.
     """
-    with lake_errors(path, "write"):
-        make_folder(path.parent)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
-        try:
-            with SyncedStream(temporary) as stream:
-                yield stream
-                stream.sync()
-            temporary.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):  # the first error is the one to report
-                temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+    make_folder(path.parent)
+    temporary = _temporary(path)
+    try:
+        with SyncedStream(temporary) as stream:
+            yield stream
+            stream.sync()
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error is the one to report
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def new_file(path: Path, content: Buffer) -> bool:
+    """Make `content` the content of `path`, durably, where nothing is; tell whether it did.
+
+    Raises: OSError.
+    """
+    make_folder(path.parent)
+    temporary = _temporary(path)
+    try:
+        with SyncedStream(temporary) as stream:
+            stream.write(content)
+            stream.sync()
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
 
 
 class SyncedStream(io.RawIOBase):
@@ -123,28 +104,17 @@ class SyncedStream(io.RawIOBase):
             super().close()
 
 
-def names_in(folder: Path) -> list[str]:
-    """Return the names in `folder`, none where it does not exist. Raises: OSError."""
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in entries]
-    except FileNotFoundError:
-        return []
-
-
 def remove_abandoned(folder: Path) -> None:
     """Remove the temporary files that a writer left in `folder` when it died.
 
     Only those older than an hour: a younger one may be another writer's. Raises: OSError.
     """
     before = time.time() - ABANDONED_AFTER.total_seconds()
-    for name in names_in(folder):
-        if name.startswith(".") and name.endswith(TEMPORARY_SUFFIX):
-            path = folder / name
-            with contextlib.suppress(FileNotFoundError):  # its writer was alive after all
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    _log.info("lake.temporary_removed", path=str(path))
+    for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):  # its writer was alive after all
+            if path.stat().st_mtime < before:
+                path.unlink()
+                _log.info("lake.temporary_removed", path=str(path))
 
 
 def make_folder(folder: Path) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import LakeCorrupt
 from runfold.schemas.lake import FlushCounts
 from runfold.schemas.offsets import LogPartition, OffsetRange
-from runfold.sinks.durable_files import lake_errors
+from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import Kind, LakeFile
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.parquet_reading import metadata_of
 
 LOST = "runfold.lost"
 """Set where someone accepted that the records of the range are gone: how many."""
@@ -64,12 +66,12 @@ def check_identity(file: LakeFile, said: Mapping[str, str]) -> None:
             raise LakeCorrupt(f"{file.path}: {name} is {inside} in the file, {value} by its path")
 
 
-def read_labels(path: Path) -> dict[str, str]:
+def read_labels(path: LakePath) -> dict[str, str]:
     """Return the key-value metadata of a Parquet file. Raises: LakeUnavailable, LakeCorrupt."""
     try:
         with lake_errors(path, "read"):
-            return pl.read_parquet_metadata(path)
-    except pl.exceptions.PolarsError as error:
+            return metadata_of(path)
+    except (pl.exceptions.PolarsError, pa.ArrowException) as error:
         raise LakeCorrupt(f"{path}: {error}") from error
 
 

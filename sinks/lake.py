@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from operator import attrgetter
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -25,8 +24,8 @@ from runfold.schemas.offsets import LogPartition, OffsetRange, tile
 from runfold.schemas.run_state import RunState
 from runfold.sinks.compaction.compactor import Compactor
 from runfold.sinks.compaction.vacuum import GRACE
-from runfold.sinks.durable_files import lake_errors, listing_again, write_file
 from runfold.sinks.file_labels import labels
+from runfold.sinks.lake_errors import lake_errors, listing_again
 from runfold.sinks.lake_files import (
     HOUR_US,
     Kind,
@@ -37,6 +36,7 @@ from runfold.sinks.lake_files import (
     topic_folder,
 )
 from runfold.sinks.log_description import read_description, write_description
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.parquet_writers import (
     EVENTS_A_GROUP,
     STATES_A_GROUP,
@@ -45,6 +45,7 @@ from runfold.sinks.parquet_writers import (
 )
 from runfold.sinks.resuming import resume_point
 from runfold.sinks.state_sets import find_set, serving_set, states_root
+from runfold.sinks.storage import write_file
 from runfold.sinks.stored_events import events_in
 from runfold.sinks.stored_states import newest_states
 from runfold.sinks.views import prepare_lake
@@ -53,7 +54,9 @@ from runfold.sinks.views import prepare_lake
 class LocalLake:
     """A `LakeStore` over a folder. Safe for several processes at once."""
 
-    def __init__(self, root: Path, grace: timedelta = GRACE, *, replay: str | None = None) -> None:
+    def __init__(
+        self, root: LakePath, grace: timedelta = GRACE, *, replay: str | None = None
+    ) -> None:
         """Open the lake in `root`, or make one.
 
         Shape: files that were merged are kept for `grace`, for queries that had chosen them. With

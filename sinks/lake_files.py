@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 
 import structlog
 
-from runfold.schemas.errors import ConfigurationError
+from runfold.schemas.errors import ConfigurationError, LakeUnavailable
 from runfold.schemas.offsets import LogPartition, OffsetRange
-from runfold.sinks.durable_files import names_in
+from runfold.sinks.lake_errors import lake_errors
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.storage import at
 
 SUFFIX = ".parquet"
 HOUR_US = 3_600_000_000
@@ -54,7 +55,7 @@ class LakeFile:
     kind: Kind
     log: LogPartition
     range: OffsetRange
-    path: Path
+    path: LakePath
 
 
 def partition_prefix(partition: int) -> str:
@@ -78,7 +79,7 @@ def parse_file_name(name: str) -> tuple[int, OffsetRange] | None:
     return partition, OffsetRange(first, last)
 
 
-def topic_folder(root: Path, topic_id: str) -> Path:
+def topic_folder(root: LakePath, topic_id: str) -> LakePath:
     """Return the folder of one log. Raises: ConfigurationError for an id that is no folder name."""
     if not _TOPIC_ID.match(topic_id) or topic_id == SCHEMA_FOLDER:
         raise ConfigurationError(f"not a topic id: {topic_id!r}")
@@ -96,7 +97,7 @@ def hour_folder(recorded_at_us: int) -> str:
 
 
 def list_files(
-    root: Path, log: LogPartition, kind: Kind, *, set_aside: bool = False
+    root: LakePath, log: LogPartition, kind: Kind, *, set_aside: bool = False
 ) -> list[LakeFile]:
     """Return the files of one kind of `log`, in no order; or those of them that were set aside.
 
@@ -106,65 +107,85 @@ def list_files(
     prefix = partition_prefix(log.partition)
     folder = topic_folder(root, log.topic_id)
     top = folder / SET_ASIDE_FOLDER if set_aside else folder
-    for folder, names in _folders(top / kind, kind):
-        for name in names:
-            parsed = parse_file_name(name)
-            if parsed is None:
-                _warn_of_stranger(folder / name)
-            elif name.startswith(prefix):
-                found.append(LakeFile(kind, log, parsed[1], folder / name))
+    for path in _files_of(top / kind, kind):
+        parsed = parse_file_name(path.name)
+        if parsed is None:
+            _warn_of_stranger(path)
+        elif path.name.startswith(prefix):
+            found.append(LakeFile(kind, log, parsed[1], path))
     return found
 
 
-def list_whole_lake(root: Path, kind: Kind) -> tuple[list[LakeFile], list[Path]]:
+def list_whole_lake(root: LakePath, kind: Kind) -> tuple[list[LakeFile], list[LakePath]]:
     """Return the files of one kind of every log, and the Parquet files whose names are no range.
 
     Raises: OSError.
     """
     found: list[LakeFile] = []
-    strangers: list[Path] = []
-    topic_ids = (name for name in sorted(names_in(root)) if _TOPIC_ID.match(name))
-    for topic_id in topic_ids:
-        if topic_id == SCHEMA_FOLDER:
-            continue
-        for folder, names in _folders(root / topic_id / kind, kind):
-            for name in names:
-                parsed = parse_file_name(name)
-                if parsed is not None:
-                    log = LogPartition(topic_id, parsed[0])
-                    found.append(LakeFile(kind, log, parsed[1], folder / name))
-                elif _is_stranger(name):
-                    strangers.append(folder / name)
+    strangers: list[LakePath] = []
+    for topic_id in _topic_ids(root):
+        for path in _files_of(root / topic_id / kind, kind):
+            parsed = parse_file_name(path.name)
+            if parsed is not None:
+                log = LogPartition(topic_id, parsed[0])
+                found.append(LakeFile(kind, log, parsed[1], path))
+            elif _is_stranger(path.name):
+                strangers.append(path)
     return found, strangers
 
 
-def list_logs(root: Path) -> list[LogPartition]:
+def list_set_aside(root: LakePath) -> list[LakePath]:
+    """Return the files of every log that were set aside. Raises: OSError."""
+    folders = (root / topic_id / SET_ASIDE_FOLDER for topic_id in _topic_ids(root))
+    walks = (files for folder in folders for _, files in at(folder).walk())
+    return sorted((each for files in walks for each in files if _is_stranger(each.name)), key=str)
+
+
+def list_logs(root: LakePath) -> list[LogPartition]:
     """Return every partition of every log that has files in the lake. Raises: OSError."""
     return sorted({file.log for kind in Kind for file in list_whole_lake(root, kind)[0]})
 
 
-def list_folders(root: Path, log: LogPartition) -> Iterator[Path]:
-    """Yield the folders that hold files of the log of `log`. Raises: OSError."""
+def tidy(root: LakePath, log: LogPartition) -> None:
+    """Remove what writers left among the files of the log of `log` when they died.
+
+    Raises: OSError.
+    """
     for kind in Kind:
-        for folder, _ in _folders(topic_folder(root, log.topic_id) / kind, kind):
-            yield folder
+        at(topic_folder(root, log.topic_id) / kind).tidy()
+
+
+def check_lake(root: LakePath) -> None:
+    """Raise LakeUnavailable where there is no lake in `root`, or where nobody can tell."""
+    with lake_errors(root, "list"):
+        if not at(root / SCHEMA_FOLDER).names():
+            raise LakeUnavailable(f"there is no lake at {root}; `runfold up` or a worker makes one")
+
+
+def _topic_ids(root: LakePath) -> list[str]:
+    names = (name for name in at(root).names() if _TOPIC_ID.match(name))
+    return sorted(name for name in names if name != SCHEMA_FOLDER)
 
 
 def _is_stranger(name: str) -> bool:
     return name.endswith(SUFFIX) and not name.startswith(".")
 
 
-def _warn_of_stranger(path: Path) -> None:
+def _warn_of_stranger(path: LakePath) -> None:
     if _is_stranger(path.name):
         _log.warning("lake.file_ignored", path=str(path), reason="the name is no offset range")
 
 
-def _folders(top: Path, kind: Kind) -> Iterator[tuple[Path, list[str]]]:
-    if kind is Kind.STATES:
-        yield top, names_in(top)
-        return
-    for date in names_in(top):
-        if _DATE_FOLDER.match(date):
-            for hour in names_in(top / date):
-                if _HOUR_FOLDER.match(hour):
-                    yield top / date / hour, names_in(top / date / hour)
+def _files_of(top: LakePath, kind: Kind) -> Iterator[LakePath]:
+    """Yield the files in the folders where those of `kind` belong."""
+    for folder, files in at(top).walk():
+        hour, date = folder, folder.parent
+        belongs = (
+            folder == top
+            if kind is Kind.STATES
+            else _HOUR_FOLDER.match(hour.name)
+            and _DATE_FOLDER.match(date.name)
+            and date.parent == top
+        )
+        if belongs:
+            yield from files

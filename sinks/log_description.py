@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import orjson
 
 from runfold.schemas.errors import ConfigurationError
 from runfold.schemas.lake import LogDescription
-from runfold.sinks.durable_files import lake_errors, write_file
+from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import topic_folder
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.storage import at, write_file
 
 _FILE = "log.json"
 
 
-def read_description(root: Path, topic_id: str) -> LogDescription | None:
+def read_description(root: LakePath, topic_id: str) -> LogDescription | None:
     """Return what is noted of a log, None where nothing is.
 
     Raises: LakeUnavailable; ConfigurationError (halt) where the note cannot be read.
     """
     path = topic_folder(root, topic_id) / _FILE
     with lake_errors(path, "read"):
-        if not path.exists():
+        try:
+            content = at(path).read()
+        except FileNotFoundError:
             return None
-        content = path.read_bytes()
     try:
         return LogDescription(**orjson.loads(content))
     except (ValueError, TypeError) as error:
@@ -33,7 +35,7 @@ def read_description(root: Path, topic_id: str) -> LogDescription | None:
         ) from error
 
 
-def write_description(root: Path, log: LogDescription) -> LogDescription:
+def write_description(root: LakePath, log: LogDescription) -> LogDescription:
     """Note what `log` is, and return it. Raises: LakeUnavailable."""
     path = topic_folder(root, log.topic_id) / _FILE
     write_file(path, orjson.dumps(asdict(log), option=orjson.OPT_INDENT_2))

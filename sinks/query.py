@@ -6,13 +6,14 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from runfold.schemas.errors import LakeUnavailable, QueryFailed
-from runfold.sinks.lake_files import SCHEMA_FOLDER
+from runfold.schemas.errors import QueryFailed
+from runfold.sinks.lake_connection import lake_connection
+from runfold.sinks.lake_files import check_lake
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.views import VIEW_NAMES, listed_views_sql, listing_sql
 
 _REFUSED = {
@@ -113,14 +114,13 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 @contextmanager
-def open_lake(root: Path) -> Iterator[LakeQueries]:
+def open_lake(root: LakePath) -> Iterator[LakeQueries]:
     """Open the lake in `root` for questions.
 
     Raises: LakeUnavailable where there is none, QueryFailed where its views cannot be made.
     """
-    if not (root / SCHEMA_FOLDER).is_dir():
-        raise LakeUnavailable(f"there is no lake at {root}; `runfold up` or a worker makes one")
-    with duckdb.connect(":memory:") as connection:
+    check_lake(root)
+    with lake_connection(root) as connection:
         with _failures():
             connection.execute("set timezone = 'UTC'")
             connection.execute(listed_views_sql(root))

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from runfold.schemas.errors import LakeCorrupt
 from runfold.schemas.lake import ResumePoint
 from runfold.schemas.offsets import LogPartition, Tiling, tile
 from runfold.schemas.past_runs import PastRuns
-from runfold.sinks.durable_files import lake_errors, listing_again, remove_abandoned
 from runfold.sinks.file_labels import check_labels
-from runfold.sinks.lake_files import Kind, LakeFile, list_files, list_folders
+from runfold.sinks.lake_errors import lake_errors, listing_again
+from runfold.sinks.lake_files import Kind, LakeFile, list_files, tidy
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.set_aside import reading
 from runfold.sinks.stored_states import runs_in
 
 
-def resume_point(root: Path, states_root: Path, log: LogPartition) -> ResumePoint:
+def resume_point(root: LakePath, states_root: LakePath, log: LogPartition) -> ResumePoint:
     """Return where `log` is to be continued. See `LakeStore.resume`.
 
     Shape: the events lie in the lake in `root`, the states in that in `states_root`, mostly `root`.
     """
     with lake_errors(root, "list"):
         for each in {root, states_root}:
-            for folder in list_folders(each, log):
-                remove_abandoned(folder)
+            tidy(each, log)
     while True:
         try:
             return listing_again(lambda: _resume_point(root, states_root, log))
@@ -31,7 +29,7 @@ def resume_point(root: Path, states_root: Path, log: LogPartition) -> ResumePoin
             continue
 
 
-def _resume_point(root: Path, states_root: Path, log: LogPartition) -> ResumePoint:
+def _resume_point(root: LakePath, states_root: LakePath, log: LogPartition) -> ResumePoint:
     with lake_errors(root, "list"):
         events = list_files(root, log, Kind.EVENTS)
         states = list_files(states_root, log, Kind.STATES)
@@ -49,7 +47,7 @@ def _resume_point(root: Path, states_root: Path, log: LogPartition) -> ResumePoi
     return ResumePoint(min(first, end), end, events_end, runs)
 
 
-def _checked(root: Path, tiling: Tiling[LakeFile]) -> Tiling[LakeFile]:
+def _checked(root: LakePath, tiling: Tiling[LakeFile]) -> Tiling[LakeFile]:
     for each in tiling.tiles:
         with reading(root, each.source):
             check_labels(each.source)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import structlog
 
 from runfold.schemas.errors import LakeCorrupt
-from runfold.sinks.durable_files import lake_errors, make_folder, sync_folder
+from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import SET_ASIDE_FOLDER, LakeFile, topic_folder
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.storage import at
 
 _log = structlog.get_logger(__name__)
 
 
 @contextlib.contextmanager
-def reading(root: Path, file: LakeFile) -> Iterator[None]:
+def reading(root: LakePath, file: LakeFile) -> Iterator[None]:
     """Set `file` aside where what is done with it shows that it is damaged.
 
     Raises: LakeUnavailable (retry) where its disk fails or it is gone; LakeCorrupt (retry) where
@@ -39,16 +40,12 @@ def reading(root: Path, file: LakeFile) -> Iterator[None]:
 _DAMAGES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException)
 
 
-def _set_aside(root: Path, file: LakeFile, reason: str) -> LakeCorrupt:
+def _set_aside(root: LakePath, file: LakeFile, reason: str) -> LakeCorrupt:
     """Move `file` out of the lake, durably; return the error that names it."""
     folder = topic_folder(root, file.log.topic_id)
-    place = folder / SET_ASIDE_FOLDER / file.path.relative_to(folder)
+    place = folder / SET_ASIDE_FOLDER / str(file.path).removeprefix(f"{folder}/")
     with lake_errors(file.path, "set aside"):
-        make_folder(place.parent)
-        with contextlib.suppress(FileNotFoundError):  # another worker was quicker
-            file.path.replace(place)
-        sync_folder(place.parent)
-        sync_folder(file.path.parent)
+        at(file.path).move(place)  # unless another worker was quicker
     _log.error(
         "lake.file_set_aside",
         path=str(file.path),

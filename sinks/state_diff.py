@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from runfold.schemas.codec.arrow import lake_state_schema
 from runfold.schemas.errors import QueryFailed
+from runfold.sinks.lake_connection import lake_connection
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.state_sets import states_root
 from runfold.sinks.views import duckdb_columns, prepare_states, without_globs
 
@@ -84,7 +85,7 @@ class StateDiff:
         return self.different == self.only_in_a == self.only_in_b == 0
 
 
-def diff_states(root: Path, a: str, b: str, *, most_runs: int) -> StateDiff:
+def diff_states(root: LakePath, a: str, b: str, *, most_runs: int) -> StateDiff:
     """Compare the states of the sets `a` and `b` as far as both reach.
 
     Raises: LakeUnavailable, QueryFailed where a file cannot be read.
@@ -97,7 +98,7 @@ def diff_states(root: Path, a: str, b: str, *, most_runs: int) -> StateDiff:
         if name != "run_id"
     )
     try:
-        with duckdb.connect(":memory:") as connection:
+        with lake_connection(root) as connection:
             connection.execute("set timezone = 'UTC'")
             for name, set_name in (("a", a), ("b", b)):
                 place = states_root(root.absolute(), set_name)

@@ -10,15 +10,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from runfold.schemas.errors import ConfigurationError
-from runfold.sinks.durable_files import lake_errors, names_in, write_file
+from runfold.sinks.lake_errors import lake_errors
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.storage import at, write_file
 
 ORIGINAL = "original"
 """The set that lies in the lake itself."""
@@ -45,7 +45,7 @@ class StateSet:
     complete: bool = True
 
 
-def states_root(root: Path, name: str) -> Path:
+def states_root(root: LakePath, name: str) -> LakePath:
     """Return the folder below which the states of a set lie, as they would in a lake."""
     return root if name == ORIGINAL else root / REPLAYS_FOLDER / name
 
@@ -60,7 +60,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def find_set(root: Path, name: str) -> StateSet:
+def find_set(root: LakePath, name: str) -> StateSet:
     """Return a set by name. Raises: ConfigurationError naming those that there are."""
     for each in all_sets(root):
         if each.name == name:
@@ -69,30 +69,29 @@ def find_set(root: Path, name: str) -> StateSet:
     raise ConfigurationError(f"no replay {name!r}; there are {names}")
 
 
-def all_sets(root: Path) -> list[StateSet]:
+def all_sets(root: LakePath) -> list[StateSet]:
     """Return all sets, the original one first. Raises: LakeUnavailable."""
     with lake_errors(root, "list"):
-        names = sorted(names_in(root / REPLAYS_FOLDER))
+        names = sorted(at(root / REPLAYS_FOLDER).names())
     described = (_read(root / REPLAYS_FOLDER / name / _DESCRIPTION) for name in names)
     return [StateSet(ORIGINAL), *(StateSet(**each) for each in described if each is not None)]
 
 
-def write_set(root: Path, described: StateSet) -> None:
+def write_set(root: LakePath, described: StateSet) -> None:
     """Note what a set is. Raises: LakeUnavailable."""
     _write(states_root(root, described.name) / _DESCRIPTION, asdict(described))
 
 
-def remove_set(root: Path, name: str) -> None:
+def remove_set(root: LakePath, name: str) -> None:
     """Remove a set and its states. Raises: LakeUnavailable."""
     folder = states_root(root, check_name(name))
     with lake_errors(folder, "remove"):
         # The description goes first: what is half removed is no set.
-        (folder / _DESCRIPTION).unlink(missing_ok=True)
-        if folder.is_dir():
-            shutil.rmtree(folder)
+        at(folder / _DESCRIPTION).remove()
+        at(folder).remove_all()
 
 
-def serving_set(root: Path) -> StateSet:
+def serving_set(root: LakePath) -> StateSet:
     """Return the set that workers go on with and readers see.
 
     Raises: LakeUnavailable; ConfigurationError where it is not there.
@@ -101,7 +100,7 @@ def serving_set(root: Path) -> StateSet:
     return StateSet(ORIGINAL) if serving is None else find_set(root, serving["name"])
 
 
-def serve(root: Path, name: str) -> None:
+def serve(root: LakePath, name: str) -> None:
     """Let workers and readers use the set of that name from now on.
 
     Delivery: at once for what opens the lake anew; a worker begins anew at its next flush.
@@ -110,10 +109,10 @@ def serve(root: Path, name: str) -> None:
     _write(root / REPLAYS_FOLDER / _SERVING, {"name": find_set(root, name).name})
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: LakePath) -> dict[str, Any] | None:
     with lake_errors(path, "read"):
         try:
-            content = path.read_bytes()
+            content = at(path).read()
         except (FileNotFoundError, NotADirectoryError):
             return None
     try:
@@ -122,5 +121,5 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
 
 
-def _write(path: Path, content: dict[str, object]) -> None:
+def _write(path: LakePath, content: dict[str, object]) -> None:
     write_file(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))

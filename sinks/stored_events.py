@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from runfold.schemas.codec.arrow import lake_event_schema
 from runfold.schemas.offsets import OffsetRange, tile
 from runfold.sinks.lake_files import LakeFile
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.parquet_reading import whole_parquet_file
 from runfold.sinks.set_aside import reading
 
 
 def events_in(
-    root: Path, files: Iterable[LakeFile], offsets: OffsetRange
+    root: LakePath, files: Iterable[LakeFile], offsets: OffsetRange
 ) -> Iterator[pl.DataFrame]:
     """Yield the events of `offsets` in log order, some 100,000 at a time, each once.
 
@@ -34,10 +34,10 @@ def events_in(
             )
 
 
-def _row_groups(root: Path, file: LakeFile) -> Iterator[pl.DataFrame]:
+def _row_groups(root: LakePath, file: LakeFile) -> Iterator[pl.DataFrame]:
     names = lake_event_schema().names
     empty = pl.DataFrame(lake_event_schema().empty_table())
-    with reading(root, file), pq.ParquetFile(file.path) as parquet:
+    with reading(root, file), whole_parquet_file(file.path) as parquet:
         for group in range(parquet.num_row_groups):
             rows: pa.Table = parquet.read_row_group(group)
             yield pl.concat([empty, pl.DataFrame(rows)], how="diagonal").select(names)

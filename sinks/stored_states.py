@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -15,13 +14,15 @@ from runfold.schemas.codec.arrow import lake_state_schema, states_from_table
 from runfold.schemas.past_runs import PastRuns
 from runfold.schemas.run_state import RunState
 from runfold.sinks.lake_files import LakeFile
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.older_files import with_columns
+from runfold.sinks.parquet_reading import columns_of, parquet_file
 from runfold.sinks.set_aside import reading
 
 _FILES_AT_ONCE = 256
 
 
-def runs_in(root: Path, files: Sequence[LakeFile]) -> PastRuns:
+def runs_in(root: LakePath, files: Sequence[LakeFile]) -> PastRuns:
     """Return every run of `files`, each with the last offset that they hold of it.
 
     Memory: the run ids of some files at a time. Raises: LakeUnavailable, LakeCorrupt.
@@ -34,18 +35,14 @@ def runs_in(root: Path, files: Sequence[LakeFile]) -> PastRuns:
     return past
 
 
-def _last_offsets(root: Path, file: LakeFile) -> pl.DataFrame:
+def _last_offsets(root: LakePath, file: LakeFile) -> pl.DataFrame:
     with reading(root, file):
-        return pl.read_parquet(
-            file.path,
-            columns=["run_id", "last_offset"],
-            glob=False,
-            hive_partitioning=False,
-            use_statistics=False,
-        )
+        return columns_of(file.path, ["run_id", "last_offset"])
 
 
-def newest_states(root: Path, files: Sequence[LakeFile], runs: Mapping[str, int]) -> list[RunState]:
+def newest_states(
+    root: LakePath, files: Sequence[LakeFile], runs: Mapping[str, int]
+) -> list[RunState]:
     """Return the newest state of each of `runs` that `files` hold one of.
 
     Shape: `runs` has for each run id the offset at which it was heard of last, as far as known.
@@ -78,9 +75,9 @@ def _by_file(
     return [(files[at], run_ids) for at, run_ids in chosen.items()]
 
 
-def _states_in(root: Path, file: LakeFile, run_ids: Iterable[str]) -> Iterator[RunState]:
+def _states_in(root: LakePath, file: LakeFile, run_ids: Iterable[str]) -> Iterator[RunState]:
     wanted = sorted(run_ids)
-    with reading(root, file), pq.ParquetFile(file.path) as parquet:
+    with reading(root, file), parquet_file(file.path) as parquet:
         groups = [
             group
             for group in range(parquet.num_row_groups)

@@ -6,17 +6,18 @@ import io
 import re
 from datetime import timedelta
 from importlib.resources import files
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runfold.schemas.codec.arrow import lake_event_schema, lake_state_schema
 from runfold.schemas.silence import SilenceRule
-from runfold.sinks.durable_files import lake_errors, write_file
 from runfold.sinks.fold_words import fold_words
+from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import SCHEMA_FOLDER
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.state_sets import serving_set, states_root
+from runfold.sinks.storage import at, write_file
 
 VIEW_NAMES = ("events", "runs", "tools", "llm_calls", "dead_letters")
 VIEWS_FILE = "views.sql"
@@ -37,7 +38,7 @@ _DUCKDB_TYPES = {
 }
 
 
-def views_sql(root: Path, silence: SilenceRule | None = None) -> str:
+def views_sql(root: LakePath, silence: SilenceRule | None = None) -> str:
     """Return the statements that make the views over the lake in `root`.
 
     Shape: `silence` says when an open run is orphaned, by default the rule that holds everywhere.
@@ -45,7 +46,7 @@ def views_sql(root: Path, silence: SilenceRule | None = None) -> str:
     return _views_sql(root, "*", silence or SilenceRule())
 
 
-def listed_views_sql(root: Path) -> str:
+def listed_views_sql(root: LakePath) -> str:
     """Return the statements that make the views over the files that `listing_sql` listed last.
 
     So a query lists them once, and opens no others however many there are.
@@ -53,7 +54,7 @@ def listed_views_sql(root: Path) -> str:
     return _views_sql(root, SCHEMA_FOLDER, SilenceRule()) + _OVER_LISTED_FILES
 
 
-def _views_sql(root: Path, topics: str, rule: SilenceRule) -> str:
+def _views_sql(root: LakePath, topics: str, rule: SilenceRule) -> str:
     states = states_root(root.absolute(), serving_set(root).name)
     parts = (files("runfold.sinks").joinpath(name) for name in (VIEWS_FILE, _PAST_FILE))
     return "\n".join(part.read_text("utf-8") for part in parts).format(
@@ -79,7 +80,7 @@ create or replace macro lake_state_paths() as getvariable('state_paths');
 """
 
 
-def listing_sql(root: Path) -> str:
+def listing_sql(root: LakePath) -> str:
     """Return the statements that list the files to read of the lake in `root`."""
     events = root.absolute()
     states = states_root(events, serving_set(root).name)
@@ -103,12 +104,12 @@ def _quoted(text: str) -> str:
     return text.replace("'", "''")
 
 
-def without_globs(path: Path) -> str:
+def without_globs(path: LakePath) -> str:
     """Return `path` as DuckDB takes it where it would take a pattern."""
     return _GLOB_CHARACTERS.sub(r"[\1]", str(path))
 
 
-def prepare_lake(root: Path) -> None:
+def prepare_lake(root: LakePath) -> None:
     """Put `views.sql` and files of no rows into a lake, so that an empty one has its columns too.
 
     Delivery: safe to repeat. Raises: LakeUnavailable.
@@ -119,7 +120,7 @@ def prepare_lake(root: Path) -> None:
     _write_changed(root / VIEWS_FILE, views_sql(root).encode())
 
 
-def prepare_states(root: Path) -> None:
+def prepare_states(root: LakePath) -> None:
     """Put a file of no rows beside the states below `root`. Raises: LakeUnavailable."""
     _write_changed(root / EMPTY_STATES, _no_rows(lake_state_schema()))
 
@@ -142,9 +143,12 @@ def _duckdb_type(arrow_type: pa.DataType) -> str:
     return _DUCKDB_TYPES[arrow_type]
 
 
-def _write_changed(path: Path, content: bytes) -> None:
+def _write_changed(path: LakePath, content: bytes) -> None:
     with lake_errors(path, "read"):
-        unchanged = path.exists() and path.read_bytes() == content
+        try:
+            unchanged = at(path).read() == content
+        except FileNotFoundError:
+            unchanged = False
     if not unchanged:
         write_file(path, content)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import obstore
 import pytest
 
-_STEPS = frozenset({"mkdir", "open", "write", "fsync", "replace"})
+_STEPS = frozenset({"mkdir", "open", "write", "fsync", "replace", "put", "copy", "delete"})
 _TIDYING = frozenset({"unlink"})
 
 
@@ -19,7 +20,7 @@ class Crashed(BaseException):
 
 @contextmanager
 def crash_at(step: int) -> Iterator[None]:
-    """Die at one step on the disk, counted from 0; a write gets half through.
+    """Die at one step on the disk or in a bucket, counted from 0; a write gets half through.
 
     Shape: it ends quietly, also where there are fewer steps.
     """
@@ -40,8 +41,9 @@ def crash_at(step: int) -> Iterator[None]:
         return call
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in _STEPS | _TIDYING:
-            patch.setattr(os, name, watched(name, getattr(os, name)))
+        for storage in (os, obstore):
+            for name in (_STEPS | _TIDYING) & vars(storage).keys():
+                patch.setattr(storage, name, watched(name, getattr(storage, name)))
         try:
             yield
         except Crashed:

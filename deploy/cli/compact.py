@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -17,12 +16,13 @@ from rich.table import Table
 from runfold.deploy.cli.runs import duration
 from runfold.deploy.cli.terminal import ERR, OUT, DataDir, Lake
 from runfold.deploy.settings import load_settings
-from runfold.schemas.errors import ConfigurationError, LakeUnavailable
+from runfold.schemas.errors import ConfigurationError
 from runfold.schemas.lake import CompactionCounts
 
 if TYPE_CHECKING:
     from runfold.sinks.compaction.whole_lake import Part, Stored
     from runfold.sinks.lake_files import Kind
+    from runfold.sinks.object_path import LakePath
 
 
 class CompactFormat(StrEnum):
@@ -58,12 +58,11 @@ def compact(
     """
     from runfold.deploy.log_output import configure_logging
     from runfold.sinks.compaction.whole_lake import stored, what_compaction_would_do
-    from runfold.sinks.lake_files import SCHEMA_FOLDER
+    from runfold.sinks.lake_files import check_lake
 
     root = load_settings(lake=lake, data_dir=data_dir).lake_dir
     kept_for = _grace(grace)
-    if not (root / SCHEMA_FOLDER).is_dir():
-        raise LakeUnavailable(f"there is no lake at {root}; `runfold up` or a worker makes one")
+    check_lake(root)
     configure_logging(quiet=True)
     before = stored(root)
     if dry_run:
@@ -86,7 +85,7 @@ def _grace(text: str) -> timedelta:
     return span
 
 
-def _compacted(root: Path, grace: timedelta) -> CompactionCounts:
+def _compacted(root: LakePath, grace: timedelta) -> CompactionCounts:
     from runfold.sinks.compaction.whole_lake import compact_lake, parts
 
     columns = (

@@ -9,7 +9,8 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -19,6 +20,9 @@ from runfold.deploy.settings import Settings, load_settings, running_stack
 from runfold.deploy.worker_status import WorkerReadiness, ask_readiness, read_status
 from runfold.schemas.errors import RunfoldError
 from runfold.schemas.topic import all_topics
+
+if TYPE_CHECKING:
+    from runfold.sinks.object_path import ObjectPath
 
 _NEEDED_DISK_BYTES = 2 * 1024**3
 
@@ -81,7 +85,12 @@ def _java(settings: Settings) -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
-    for name, folder in (("data", settings.home), ("lake", settings.lake_dir)):
+    lake = settings.lake_dir
+    if not isinstance(lake, Path):
+        yield _bucket(lake)
+    for name, folder in (("data", settings.home), ("lake", lake)):
+        if not isinstance(folder, Path):
+            continue
         existing = folder
         while not existing.exists():
             existing = existing.parent
@@ -90,6 +99,18 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         found = f"{folder}: {free / 1024**3:.1f} GiB free" + ("" if writable else ", not writable")
         fix = "free some space, or use another folder with --data-dir or --lake"
         yield Finding(name, writable and free >= _NEEDED_DISK_BYTES, found, fix)
+
+
+def _bucket(lake: ObjectPath) -> Finding:
+    from runfold.sinks.lake_errors import lake_errors
+    from runfold.sinks.storage import at
+
+    try:
+        with lake_errors(lake, "list"):
+            at(lake).names()
+    except RunfoldError as error:
+        return Finding("lake", False, str(error), "are the AWS_* variables right?")
+    return Finding("lake", True, f"{lake}: can be listed")
 
 
 def _stack(settings: Settings) -> Iterator[Finding]:

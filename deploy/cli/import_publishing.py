@@ -14,6 +14,7 @@ from runfold.deploy.cli.terminal import ERR
 from runfold.deploy.settings import Settings
 from runfold.producers.kafka_publisher import KafkaPublisher
 from runfold.schemas.errors import BrokerUnavailable, ConfigurationError, EventRejected
+from runfold.sinks.storage import at
 
 if TYPE_CHECKING:
     from runfold.deploy.stored_events import StoredEvents
@@ -73,7 +74,7 @@ async def publish_events(
                 last_of_run.popitem(last=False)
             if number % _BREATHE_EVERY == 0:
                 await asyncio.sleep(0)  # the publisher sends in the background
-    if stored is not None and last_of_run and settings.lake_dir.is_dir():
+    if stored is not None and last_of_run and at(settings.lake_dir).names():
         await _wait_until_folded(last_of_run.values(), stored, progress)
 
 

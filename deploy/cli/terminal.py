@@ -46,7 +46,12 @@ Broker = Annotated[
     ),
 ]
 Lake = Annotated[
-    Path | None, typer.Option("--lake", help="Folder of the lake. [default: DATA_DIR/lake]")
+    str | None,
+    typer.Option(
+        "--lake",
+        metavar="FOLDER|s3://BUCKET/PREFIX",
+        help="Where the lake lies. [default: DATA_DIR/lake]",
+    ),
 ]
 DeadLetterCap = Annotated[
     float | None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from runfold.sinks.audit.coverage import Listing, check_contents, cover
 from runfold.sinks.audit.ledger import draw_up, missing_events
@@ -11,12 +10,15 @@ from runfold.sinks.audit.offsets import check_offsets, notes
 from runfold.sinks.audit.report import Facts, Report, Scope
 from runfold.sinks.audit.states import compare_states, count_checked, stored_twice
 from runfold.sinks.audit.tables import audit_tables
+from runfold.sinks.object_path import LakePath
 
 OnStep = Callable[[str], None]
 """Told what is being done."""
 
 
-def audit(root: Path, listing: Listing, facts: Facts, scope: Scope, *, on_step: OnStep) -> Report:
+def audit(
+    root: LakePath, listing: Listing, facts: Facts, scope: Scope, *, on_step: OnStep
+) -> Report:
     """Prove that nothing is lost or counted twice in the lake in `root`, or name what is.
 
     Shape: what the journals hold was read before `listing` was made, and the log's bounds were

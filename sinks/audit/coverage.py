@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 from runfold.schemas.errors import LakeCorrupt
 from runfold.schemas.offsets import LogPartition, OffsetRange, Tiling, tile
 from runfold.sinks.audit.inspection import Inspected, inspect
 from runfold.sinks.audit.report import Finding
-from runfold.sinks.durable_files import lake_errors
-from runfold.sinks.lake_files import SET_ASIDE_FOLDER, SUFFIX, Kind, LakeFile, list_whole_lake
+from runfold.sinks.lake_errors import lake_errors
+from runfold.sinks.lake_files import Kind, LakeFile, list_set_aside, list_whole_lake
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.state_sets import serving_set, states_root
 
 _THREADS = 4
@@ -29,8 +29,8 @@ class Listing:
     """
 
     files: list[LakeFile]
-    strangers: list[Path]
-    set_aside: list[Path]
+    strangers: list[LakePath]
+    set_aside: list[LakePath]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Coverage:
     findings: list[Finding]
 
 
-def list_lake(root: Path) -> Listing:
+def list_lake(root: LakePath) -> Listing:
     """List all events, and the states that serve.
 
     States come first: a worker writes the events of a range before its states.
@@ -75,7 +75,7 @@ def list_lake(root: Path) -> Listing:
     with lake_errors(root, "list"):
         states, strange_states = list_whole_lake(serving, Kind.STATES)
         events, strange_events = list_whole_lake(root, Kind.EVENTS)
-        set_aside = sorted(root.glob(f"*/{SET_ASIDE_FOLDER}/**/*{SUFFIX}"))
+        set_aside = list_set_aside(root)
     return Listing([*states, *events], [*strange_states, *strange_events], set_aside)
 
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runfold.schemas.errors import LakeCorrupt
-from runfold.sinks.durable_files import lake_errors
 from runfold.sinks.file_labels import LOST, check_identity
+from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import Kind, LakeFile
+from runfold.sinks.parquet_reading import parquet_file
 
 _ROWS_AT_ONCE = 100_000
 
@@ -62,7 +63,7 @@ def inspect(file: LakeFile, *, closely: bool) -> Inspected:
 
 def _inspect(file: LakeFile, closely: bool) -> Inspected:
     try:
-        with pq.ParquetFile(file.path) as parquet:
+        with parquet_file(file.path) as parquet:
             raw: dict[bytes, bytes] = parquet.metadata.metadata or {}
             labels = {
                 name.decode("latin-1"): value.decode("latin-1") for name, value in raw.items()

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,7 +19,9 @@ from runfold.schemas.run_state import MOST_TOKENS, MOST_USD, TOKEN_FIELDS
 from runfold.schemas.vocabulary import BLANKS, FAILED_TOOL_STATUSES, statuses_spelled
 from runfold.sinks.audit.coverage import Place
 from runfold.sinks.audit.report import Scope
+from runfold.sinks.lake_connection import lake_connection
 from runfold.sinks.lake_files import Kind, LakeFile
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.views import EMPTY_EVENTS, EMPTY_STATES, duckdb_columns, without_globs
 
 COUNTERS = (
@@ -74,7 +75,7 @@ class AuditTables:
 
 @contextmanager
 def audit_tables(
-    root: Path, places: list[Place], scope: Scope, more_runs: Iterable[str]
+    root: LakePath, places: list[Place], scope: Scope, more_runs: Iterable[str]
 ) -> Iterator[AuditTables]:
     """Gather what the lake in `root` holds of `places`, for the runs in `scope`.
 
@@ -82,7 +83,7 @@ def audit_tables(
     Memory: 512 MB and a file for what is more. Raises: LakeUnavailable, LakeCorrupt.
     """
     with tempfile.TemporaryDirectory(prefix="runfold-audit-") as folder:
-        with duckdb.connect(":memory:") as connection:
+        with lake_connection(root) as connection:
             with _failures():
                 connection.execute(f"set memory_limit = '{_MEMORY_LIMIT}'")
                 connection.execute("set temp_directory = $folder", {"folder": folder})
@@ -95,7 +96,7 @@ def audit_tables(
             yield AuditTables(connection, places, condition)
 
 
-def _name_files(connection: duckdb.DuckDBPyConnection, root: Path, places: list[Place]) -> None:
+def _name_files(connection: duckdb.DuckDBPyConnection, root: LakePath, places: list[Place]) -> None:
     tiles = [
         (number, kind, each)
         for number, place in enumerate(places)

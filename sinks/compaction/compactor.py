@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
 
@@ -16,8 +15,10 @@ from runfold.sinks.compaction.merging import Stopped, write_merged
 from runfold.sinks.compaction.plan import Merge, SizedFile, plan
 from runfold.sinks.compaction.sources import NotMergeable
 from runfold.sinks.compaction.vacuum import GRACE, removable, remove
-from runfold.sinks.durable_files import is_gone, lake_errors, remove_abandoned
-from runfold.sinks.lake_files import Kind, list_files, list_folders
+from runfold.sinks.lake_errors import is_gone, lake_errors
+from runfold.sinks.lake_files import Kind, list_files, tidy
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.storage import at
 
 _log = structlog.get_logger(__name__)
 
@@ -25,18 +26,17 @@ _log = structlog.get_logger(__name__)
 class Compactor:
     """Compacts the lake in `root`. Several may do so at once; one is used by one thread."""
 
-    def __init__(self, root: Path, grace: timedelta = GRACE) -> None:
+    def __init__(self, root: LakePath, grace: timedelta = GRACE) -> None:
         self._root = root
         self._grace = grace
-        self._left_out: set[Path] = set()
+        self._left_out: set[LakePath] = set()
 
     def compact(
         self, log: LogPartition, *, stopped: Callable[[], bool] = lambda: False
     ) -> CompactionCounts:
         """Compact one partition. See `LakeStore.compact`."""
         with lake_errors(self._root, "list"):
-            for folder in list_folders(self._root, log):
-                remove_abandoned(folder)
+            tidy(self._root, log)
         done = self._vacuum(log)  # first, since merging takes room
         try:
             for kind in Kind:
@@ -52,7 +52,7 @@ class Compactor:
         with lake_errors(self._root, "list"):
             for file in list_files(self._root, log, kind):
                 with contextlib.suppress(FileNotFoundError):  # removed in this moment
-                    size_bytes = file.path.stat().st_size
+                    size_bytes = at(file.path).stat().size_bytes
                     found.append(SizedFile(file, size_bytes, file.path not in self._left_out))
         return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -16,6 +15,7 @@ from runfold.schemas.offsets import OffsetRange, Tile
 from runfold.sinks.compaction.plan import SizedFile
 from runfold.sinks.compaction.sources import NotMergeable, portions, source_counts
 from runfold.sinks.lake_files import LakeFile
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.set_aside import reading
 
 _BYTES_AT_ONCE = 8 * 1024 * 1024
@@ -24,7 +24,7 @@ _BYTES_AT_ONCE = 8 * 1024 * 1024
 class MergedEvents:
     """Gives the rows of one file after the other, in log order; `counts` are of those given."""
 
-    def __init__(self, root: Path, tiles: Sequence[Tile[SizedFile]]) -> None:
+    def __init__(self, root: LakePath, tiles: Sequence[Tile[SizedFile]]) -> None:
         self.counts = FlushCounts()
         self._root = root
         self._tiles = tiles

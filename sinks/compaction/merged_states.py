@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -14,6 +13,7 @@ from runfold.schemas.offsets import Tile
 from runfold.sinks.compaction.plan import SizedFile
 from runfold.sinks.compaction.sources import NotMergeable, portions, source_counts
 from runfold.sinks.lake_files import LakeFile
+from runfold.sinks.object_path import LakePath
 
 _BYTES_AT_ONCE = 16 * 1024 * 1024
 
@@ -26,7 +26,7 @@ class MergedStates:
     Memory: some 16 MB, in portions of all files at once.
     """
 
-    def __init__(self, root: Path, tiles: Sequence[Tile[SizedFile]]) -> None:
+    def __init__(self, root: LakePath, tiles: Sequence[Tile[SizedFile]]) -> None:
         newest_first = sorted(
             (tile.source.file for tile in tiles), key=lambda file: -file.range.last
         )
@@ -49,7 +49,7 @@ class MergedStates:
 class _SortedStates:
     """The rows of one file, of which a portion is in memory."""
 
-    def __init__(self, root: Path, file: LakeFile, portion_bytes: int) -> None:
+    def __init__(self, root: LakePath, file: LakeFile, portion_bytes: int) -> None:
         self._file = file
         schema = lake_state_schema()
         self._portions = portions(root, file, schema, most_bytes=portion_bytes)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import pyarrow as pa
 
 from runfold.sinks.compaction.merged_events import MergedEvents
 from runfold.sinks.compaction.merged_states import MergedStates
 from runfold.sinks.compaction.plan import Merge
-from runfold.sinks.durable_files import streamed_file
 from runfold.sinks.file_labels import labels
+from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import Kind
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.parquet_writers import (
     EVENTS_A_GROUP,
     STATES_A_GROUP,
     events_writer,
     states_writer,
 )
+from runfold.sinks.storage import at
 
 _BYTES_A_GROUP = 32 * 1024 * 1024
 
@@ -27,7 +28,7 @@ class Stopped(Exception):
     """Who asked for the merge no longer wants it."""
 
 
-def write_merged(root: Path, merge: Merge, stopped: Callable[[], bool]) -> int:
+def write_merged(root: LakePath, merge: Merge, stopped: Callable[[], bool]) -> int:
     """Write the file of `merge`, durably; return its bytes. Its sources stay.
 
     Memory: the rows of one group, and what they become when they are written.
@@ -38,7 +39,7 @@ def write_merged(root: Path, merge: Merge, stopped: Callable[[], bool]) -> int:
     result = merge.result
     events = result.kind is Kind.EVENTS
     rows = MergedEvents(root, merge.tiles) if events else MergedStates(root, merge.tiles)
-    with streamed_file(merge.path) as stream:
+    with lake_errors(merge.path, "write"), at(merge.path).stream() as stream:
         with events_writer(stream) if events else states_writer(stream) as writer:
             for group in _groups(rows, EVENTS_A_GROUP if events else STATES_A_GROUP):
                 if stopped():

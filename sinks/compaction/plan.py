@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from runfold.schemas.offsets import OffsetRange, Tile, tile
 from runfold.sinks.lake_files import WHOLE_DAY, Kind, LakeFile, file_name
+from runfold.sinks.object_path import LakePath
 
 MEBIBYTE = 1024 * 1024
 LEAST_BYTES = 64 * MEBIBYTE
@@ -65,7 +65,7 @@ class Merge:
     """
 
     tiles: tuple[Tile[SizedFile], ...]
-    path: Path
+    path: LakePath
 
     @property
     def result(self) -> LakeFile:

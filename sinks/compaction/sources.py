@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from runfold.schemas.lake import FlushCounts
 from runfold.sinks.file_labels import check_labels, counts_in, labels, read_labels
 from runfold.sinks.lake_files import LakeFile
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.older_files import with_columns
+from runfold.sinks.parquet_reading import whole_parquet_file
 from runfold.sinks.set_aside import reading
 
 _READ_AHEAD_BYTES = 8 * 1024
@@ -30,7 +30,7 @@ class NotMergeable(Exception):
         self.reason = reason
 
 
-def source_counts(root: Path, file: LakeFile) -> FlushCounts:
+def source_counts(root: LakePath, file: LakeFile) -> FlushCounts:
     """Return what `file` says became of the records of its range.
 
     Raises: LakeUnavailable; LakeCorrupt after setting it aside; NotMergeable where a newer runfold
@@ -52,7 +52,7 @@ def source_counts(root: Path, file: LakeFile) -> FlushCounts:
 
 
 def portions(
-    root: Path, file: LakeFile, schema: pa.Schema, *, most_bytes: int
+    root: LakePath, file: LakeFile, schema: pa.Schema, *, most_bytes: int
 ) -> Iterator[pa.Table]:
     """Yield the rows of `file` in their order, with the columns of `schema`.
 
@@ -60,7 +60,7 @@ def portions(
     """
     with (
         reading(root, file),
-        pq.ParquetFile(file.path, buffer_size=_READ_AHEAD_BYTES) as parquet,
+        whole_parquet_file(file.path, read_ahead_bytes=_READ_AHEAD_BYTES) as parquet,
     ):
         if strange := sorted(set(parquet.schema_arrow.names) - set(schema.names)):
             raise NotMergeable(file, f"its column {strange[0]} is not known here")

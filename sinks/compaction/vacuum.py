@@ -7,19 +7,20 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 import structlog
 
 from runfold.schemas.errors import LakeCorrupt, LakeUnavailable
 from runfold.schemas.lake import CompactionCounts
 from runfold.sinks.compaction.plan import SizedFile
-from runfold.sinks.durable_files import is_gone, lake_errors
 from runfold.sinks.file_labels import check_labels, counts_in, read_labels
+from runfold.sinks.lake_errors import is_gone, lake_errors
 from runfold.sinks.lake_files import Kind, LakeFile
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.parquet_reading import parquet_file
 from runfold.sinks.set_aside import reading
+from runfold.sinks.storage import at
 
 GRACE = timedelta(minutes=15)
 """A query that chose its files before the merged one was there has so long to open them."""
@@ -39,7 +40,7 @@ def removable(files: Iterable[SizedFile], grace: timedelta) -> Iterator[Covered]
     now = time.time()
     for covering, covered in _covered(files):
         with contextlib.suppress(FileNotFoundError), lake_errors(covering.file.path, "read"):
-            if now - covering.file.path.stat().st_mtime >= grace.total_seconds():
+            if now - at(covering.file.path).stat().modified >= grace.total_seconds():
                 yield covering, covered
 
 
@@ -59,7 +60,7 @@ def _covered(files: Iterable[SizedFile]) -> Iterator[Covered]:
         yield covering, covered
 
 
-def remove(root: Path, covering: LakeFile, covered: Iterable[SizedFile]) -> CompactionCounts:
+def remove(root: LakePath, covering: LakeFile, covered: Iterable[SizedFile]) -> CompactionCounts:
     """Remove those of `covered` whose rows `covering` has; a damaged one stays, or is set aside.
 
     Raises: LakeUnavailable (retry).
@@ -77,9 +78,7 @@ def remove(root: Path, covering: LakeFile, covered: Iterable[SizedFile]) -> Comp
             _log.warning("lake.file_kept", path=str(path), reason=f"not all in {covering.path}")
             continue
         with lake_errors(path, "remove"):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not empty, mostly: an hour of a day that is over is
-            path.parent.rmdir()
+            at(path).remove()
         removed += CompactionCounts(removed_files=1, removed_bytes=each.size_bytes)
     return removed
 
@@ -102,13 +101,13 @@ class _Rows:
         return self.as_said and bool(other.offsets.is_in(self.offsets.implode()).all())
 
 
-def _rows_of(root: Path, file: LakeFile) -> _Rows | None:
+def _rows_of(root: LakePath, file: LakeFile) -> _Rows | None:
     """Look into `file`; None where it is damaged, and set aside now, or gone."""
     try:
         with reading(root, file):
             check_labels(file)
             said = counts_in(read_labels(file.path))
-            with pq.ParquetFile(file.path) as parquet:
+            with parquet_file(file.path) as parquet:
                 rows = parquet.metadata.num_rows
                 if file.kind is Kind.STATES:
                     return _Rows(rows, None, as_said=True)

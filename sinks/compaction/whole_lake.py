@@ -6,23 +6,24 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from runfold.schemas.lake import CompactionCounts
 from runfold.schemas.offsets import LogPartition
 from runfold.sinks.compaction.compactor import Compactor
 from runfold.sinks.compaction.plan import plan_to_the_end
 from runfold.sinks.compaction.vacuum import removable
-from runfold.sinks.durable_files import lake_errors
+from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import Kind, list_logs, list_whole_lake
+from runfold.sinks.object_path import LakePath
 from runfold.sinks.state_sets import all_sets, states_root
+from runfold.sinks.storage import at
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """What is compacted by itself: one partition below one folder."""
 
-    root: Path
+    root: LakePath
     log: LogPartition
 
 
@@ -34,13 +35,13 @@ class Stored:
     size_bytes: int
 
 
-def parts(root: Path) -> list[Part]:
+def parts(root: LakePath) -> list[Part]:
     """Return all that can be compacted in the lake in `root`. Raises: LakeUnavailable."""
     with lake_errors(root, "list"):
         return [Part(top, log) for top in _tops(root) for log in list_logs(top)]
 
 
-def stored(root: Path) -> dict[Kind, Stored]:
+def stored(root: LakePath) -> dict[Kind, Stored]:
     """Return how much the lake in `root` stores, by kind. Raises: LakeUnavailable."""
     found: dict[Kind, Stored] = {}
     with lake_errors(root, "list"):
@@ -49,12 +50,14 @@ def stored(root: Path) -> dict[Kind, Stored]:
             for top in _tops(root):
                 for file in list_whole_lake(top, kind)[0]:
                     with contextlib.suppress(FileNotFoundError):  # removed in this moment
-                        sizes.append(file.path.stat().st_size)
+                        sizes.append(at(file.path).stat().size_bytes)
             found[kind] = Stored(len(sizes), sum(sizes))
     return found
 
 
-def compact_lake(root: Path, grace: timedelta, on_part: Callable[[Part], None]) -> CompactionCounts:
+def compact_lake(
+    root: LakePath, grace: timedelta, on_part: Callable[[Part], None]
+) -> CompactionCounts:
     """Compact the lake in `root`, also while workers run; `on_part` is told what comes next.
 
     Raises: LakeUnavailable.
@@ -66,7 +69,7 @@ def compact_lake(root: Path, grace: timedelta, on_part: Callable[[Part], None]) 
     return done
 
 
-def what_compaction_would_do(root: Path, grace: timedelta) -> CompactionCounts:
+def what_compaction_would_do(root: LakePath, grace: timedelta) -> CompactionCounts:
     """Return what `compact_lake` would do. A merged file is taken to be as large as its sources.
 
     Shape: what it would merge is removed by it only where there is no grace.
@@ -87,6 +90,6 @@ def what_compaction_would_do(root: Path, grace: timedelta) -> CompactionCounts:
     return planned
 
 
-def _tops(root: Path) -> list[Path]:
+def _tops(root: LakePath) -> list[LakePath]:
     """Return the folders below which logs lie: the lake, and each set of states of its own."""
     return list(dict.fromkeys([root, *(states_root(root, each.name) for each in all_sets(root))]))

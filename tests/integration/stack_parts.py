@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from aiokafka import AIOKafkaProducer
 
 from runfold.producers.demo import DemoRecord
@@ -21,6 +21,9 @@ from runfold.producers.topic_setup import ensure_topics
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.registry import latest
 from runfold.schemas.topic import DEAD_LETTERS, EVENTS
+from runfold.sinks.lake_connection import lake_connection
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.storage import at
 from tests.independent_fold import COMPARED
 
 WAIT_SECONDS = 120.0
@@ -65,9 +68,15 @@ class WorkerProcess:
     """One `runfold worker`; it is killed when the test leaves its `with` block."""
 
     def __init__(
-        self, bootstrap: str, topic: str, lake: Path, *options: str, program: Sequence[str] = PLAIN
+        self,
+        bootstrap: str,
+        topic: str,
+        lake: LakePath,
+        *options: str,
+        program: Sequence[str] = PLAIN,
     ) -> None:
-        self.log = lake.parent / f"worker-{time.monotonic_ns()}.log"
+        logs = lake.parent if isinstance(lake, Path) else Path(tempfile.mkdtemp(prefix="runfold-"))
+        self.log = logs / f"worker-{time.monotonic_ns()}.log"
         command = [
             sys.executable, "-m", *program, "worker", "--broker", bootstrap,
             "--topic", topic, "--lake", str(lake), "--group", f"test-{topic}",
@@ -119,16 +128,17 @@ def wait_until(condition: Callable[[], bool], what: str, *, workers: Iterable[An
 class PlainDuckDB:
     """The lake as DuckDB alone sees it, by the views that lie in it."""
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: LakePath) -> None:
         self._root = lake
-        self._views = lake / "views.sql"
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the result of `sql`; nothing while there is no lake."""
-        if not self._views.exists():
+        try:
+            views = at(self._root / "views.sql").read().decode()
+        except FileNotFoundError:
             return []
-        with duckdb.connect(":memory:") as connection:
-            connection.execute(self._views.read_text("utf-8"))
+        with lake_connection(self._root) as connection:
+            connection.execute(views)
             return connection.execute(sql).fetchall()
 
     def accounted(self) -> int:

@@ -26,6 +26,7 @@ from runfold.producers.demo import DemoRecord, generate_fleet
 from runfold.schemas.event_ids import split_minted_id
 from runfold.schemas.topic import EVENTS
 from runfold.sinks.audit.report import Finding, Report, Scope
+from runfold.sinks.lake_files import list_logs
 from tests.integration.stack_parts import (
     PLAIN,
     WorkerProcess,
@@ -200,7 +201,7 @@ def test_an_audit_beside_clients_and_workers_finds_nothing(
     agent = threading.Thread(target=work)
     with WorkerProcess(kafka.bootstrap, EVENTS.name, settings.lake_dir) as worker:
         agent.start()
-        wait_until(lambda: any(settings.lake_dir.glob("*/states/p*")), "a lake", workers=[worker])
+        wait_until(lambda: bool(list_logs(settings.lake_dir)), "a lake", workers=[worker])
         reports = [audit_lake(settings, Scope(), on_step=lambda _: None) for _ in range(8)]
         enough.set()
         agent.join()

@@ -55,7 +55,7 @@ def test_what_is_merged_stays_for_the_grace_and_then_goes(lake: Path) -> None:
 
 def test_sets_of_states_beside_the_lake_are_compacted_too(lake: Path) -> None:
     write_set(lake, StateSet("another"))
-    root = states_root(lake, "another")
+    root = Path(str(states_root(lake, "another")))
     for path in (lake / "AAAAAAAAAAAAAAAAAAAAAA" / "states").glob("p*.parquet"):
         copy = root / path.relative_to(lake)
         copy.parent.mkdir(parents=True, exist_ok=True)

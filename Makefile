@@ -27,7 +27,8 @@ start: install ## Install, start the stack, import your sessions (or a demo), sh
 
 .PHONY: test
 test: lint types ## Install, lint, check types, run all tests against a real Apache Kafka.
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
+		--cov --cov-report=term:skip-covered
 
 .PHONY: lint
 lint: install ## Check style and formatting.

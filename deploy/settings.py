@@ -18,6 +18,8 @@ from runfold.schemas.errors import ConfigurationError
 from runfold.sinks.object_path import LakePath, lake_path
 
 PREFIX = "RUNFOLD_"
+POSTGRES_FOLDER = "postgres"
+"""Of the stack's own PostgreSQL, below the data directory."""
 CLIENT_VARIABLES = frozenset(
     f"RUNFOLD_{name}"
     for name in (
@@ -48,6 +50,11 @@ class Settings(BaseSettings):
     lake: str | None = Field(
         default=None,
         description="Folder of the lake, or s3://BUCKET/PREFIX; default DATA_DIR/lake.",
+    )
+    postgres: str | None = Field(
+        default=None,
+        repr=False,  # it may hold a password
+        description="URL of the PostgreSQL to export to; default the running stack's.",
     )
     topic: str = Field(default="runfold.events", description="Topic that holds the events.")
     group: str = Field(default="runfold", description="Consumer group of the workers.")
@@ -95,6 +102,16 @@ class Settings(BaseSettings):
     def bootstrap(self) -> str:
         """HOST:PORT of the Kafka to talk to."""
         return self.broker or running_stack(self.home).get("broker") or DEFAULT_BROKER
+
+    @property
+    def postgres_url(self) -> str | None:
+        """The PostgreSQL to export to, None where none was given and the stack has none."""
+        if self.postgres is not None:
+            return self.postgres
+        try:
+            return (self.home / POSTGRES_FOLDER / "url").read_text("utf-8").strip()
+        except FileNotFoundError:
+            return None
 
     @property
     def flush_interval(self) -> timedelta:

@@ -1,4 +1,4 @@
-"""The stack on one machine: an embedded Kafka or another one, and the worker."""
+"""The stack on one machine: an embedded Kafka or another one, the worker, and the export."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,30 +18,18 @@ from runfold.deploy.embedded.child import GuardedChild
 from runfold.deploy.embedded.data_dir import DataDir
 from runfold.deploy.embedded.locks import FileLock, LockHeld
 from runfold.deploy.embedded.ports import LOOPBACK
-from runfold.deploy.settings import Settings
+from runfold.deploy.settings import POSTGRES_FOLDER, Settings
+from runfold.deploy.stack_export import StackExport
+from runfold.deploy.stack_logs import KILLED, PartFailed, Step, last_words, make_room
 from runfold.deploy.worker_status import read_status
 from runfold.producers.client_settings import STACK_FILE
 from runfold.producers.topic_setup import ensure_topics
-from runfold.schemas.errors import ConfigurationError, RunfoldError
-
-Step = Callable[[str], "StepDone"]
-"""Called at the begin of a step with what is being done; gives what to call at its end."""
-StepDone = Callable[[str], None]
-"""Called at the end of a step with what came of it."""
+from runfold.schemas.errors import ConfigurationError
 
 _WORKER_READY_WITHIN = timedelta(seconds=60)
 _WORKER_GRACE = timedelta(seconds=20)
 _WATCH_SECONDS = 0.25
 _ANY_FREE_PORT = f"{LOOPBACK}:0"
-_KILLED = 128
-"""An exit code of this and more means ended by a signal."""
-_LOG_KEPT_BYTES = 10 * 1024 * 1024
-
-
-class PartFailed(RunfoldError):
-    """A part of the stack ended by itself; the message has the end of its log."""
-
-    code = "part_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +52,16 @@ class StackPlaces:
     def worker_log(self) -> Path:
         """What the worker logs."""
         return self.home / "logs" / "worker.log"
+
+    @property
+    def postgres(self) -> Path:
+        """PostgreSQL's folder."""
+        return self.home / POSTGRES_FOLDER
+
+    @property
+    def export_log(self) -> Path:
+        """What the export logs."""
+        return self.home / "logs" / "export.log"
 
     @property
     def worker_status(self) -> Path:
@@ -94,6 +92,7 @@ class Stack:
         self._worker: GuardedChild | None = None
         self._lock = self.places.lock
         self._kafka: KafkaServer | None = None
+        self.export = StackExport(settings, self.places.postgres, self.places.export_log)
 
     @contextmanager
     def running(self, step: Step) -> Iterator[Stack]:
@@ -106,6 +105,8 @@ class Stack:
             self._ensure_topics(step)
             stops.callback(self._stop_worker, step)
             self._start_worker(step)
+            stops.callback(self.export.stop, step)
+            self.export.start(step, self._lock.descriptor)
             self._describe(stops)
             yield self
 
@@ -117,11 +118,12 @@ class Stack:
         while True:
             time.sleep(_WATCH_SECONDS)
             code = None if self._worker is None else self._worker.exit_code()
-            if code is not None and code < _KILLED:
+            if code is not None and code < KILLED:
                 last = last_words(self.places.worker_log)
                 raise PartFailed(f"the worker ended with code {code}; its log says:\n{last}")
             if code is not None:
                 self._start_worker(step)
+            self.export.watch(step)
             code = None if self._kafka is None else self._kafka.exit_code()
             if code is not None:
                 raise PartFailed(f"Kafka ended with code {code}; see `runfold logs kafka`")
@@ -170,9 +172,7 @@ class Stack:
         done = step("worker")
         places = self.places
         places.worker_status.unlink(missing_ok=True)
-        places.worker_log.parent.mkdir(parents=True, exist_ok=True)
-        if places.worker_log.exists() and places.worker_log.stat().st_size > _LOG_KEPT_BYTES:
-            places.worker_log.replace(places.worker_log.with_suffix(".log.1"))
+        make_room(places.worker_log)
         command = [
             sys.executable, "-m", "runfold.deploy", "worker",
             "--broker", self.broker,
@@ -217,6 +217,7 @@ class Stack:
             "broker": self.broker,
             "embedded": self._kafka is not None,
             "lake": str(self._settings.lake_dir),
+            "postgres": self.export.address,
             "group": self._settings.group,
             "started_at": time.time(),
         }
@@ -237,17 +238,3 @@ def is_stack_running(home: Path) -> bool:
         return True
     lock.release()
     return False
-
-
-def last_words(path: Path) -> str:
-    """Return the error that a command's log ends with, else its last lines."""
-    lines = tail_of(path, 15).splitlines()
-    errors = [at for at, line in enumerate(lines) if line.startswith("error: ")]
-    return "\n".join(lines[errors[-1] :] if errors else lines)
-
-
-def tail_of(path: Path, lines: int) -> str:
-    """Return the last lines of a log file."""
-    with suppress(FileNotFoundError):
-        return "\n".join(path.read_text("utf-8", "replace").splitlines()[-lines:])
-    return f"(no log at {path})"

@@ -14,6 +14,7 @@ from runfold.deploy.cli.compact import compact
 from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.dlq import dlq_app
 from runfold.deploy.cli.doctor import doctor
+from runfold.deploy.cli.export import export
 from runfold.deploy.cli.imports import import_app
 from runfold.deploy.cli.query import query
 from runfold.deploy.cli.quickstart import quickstart
@@ -70,6 +71,7 @@ app.command("run")(show_run)
 app.command()(query)
 app.command()(audit)
 app.command()(compact)
+app.command()(export)
 app.command()(tail)
 app.command()(ship)
 app.command()(demo)

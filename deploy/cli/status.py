@@ -61,6 +61,8 @@ def _look(settings: Settings) -> dict[str, Any]:
         seen["up_for"] = f"{time.time() - stack['started_at']:.0f} s"
     seen["broker"] = settings.bootstrap
     seen["lake"] = str(settings.lake_dir)
+    if "postgres" in stack:
+        seen["postgres"] = stack["postgres"]
     worker = read_status(StackPlaces(settings.home).worker_status) if stack else None
     if worker is not None:
         for name in ("runs_held", "events", "duplicates", "dead_letters"):
@@ -90,6 +92,8 @@ class LogOf(StrEnum):
 
     WORKER = "worker"
     KAFKA = "kafka"
+    EXPORT = "export"
+    POSTGRES = "postgres"
 
 
 def logs(
@@ -98,11 +102,16 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Print the log of the worker or of Kafka."""
+    """Print the log of the worker, of Kafka, of the export or of PostgreSQL."""
     from runfold.deploy.stack import StackPlaces
 
     places = StackPlaces(load_settings(data_dir=data_dir).home)
-    path = places.worker_log if which is LogOf.WORKER else places.kafka_log
+    path = {
+        LogOf.WORKER: places.worker_log,
+        LogOf.KAFKA: places.kafka_log,
+        LogOf.EXPORT: places.export_log,
+        LogOf.POSTGRES: places.postgres / "postgres.log",
+    }[which]
     if not path.exists():
         raise fail(f"there is no log at {path}", hint="`runfold up` starts the stack")
     _print_log(path, lines, follow=follow)

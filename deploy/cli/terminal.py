@@ -53,6 +53,15 @@ Lake = Annotated[
         help="Where the lake lies. [default: DATA_DIR/lake]",
     ),
 ]
+Postgres = Annotated[
+    str | None,
+    typer.Option(
+        "--postgres",
+        metavar="URL",
+        help="PostgreSQL to export to, as postgresql://USER:PASSWORD@HOST:PORT/DATABASE; "
+        "better in RUNFOLD_POSTGRES, where no other user sees it. [default: the running stack's]",
+    ),
+]
 DeadLetterCap = Annotated[
     float | None,
     typer.Option(

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runfold.deploy.cli.terminal import ERR, OUT, Broker, DataDir, DeadLetterCap, Lake, fail
+from runfold.deploy.cli.terminal import (
+    ERR,
+    OUT,
+    Broker,
+    DataDir,
+    DeadLetterCap,
+    Lake,
+    Postgres,
+    fail,
+)
 from runfold.deploy.settings import Settings, load_settings, running_stack
 
 if TYPE_CHECKING:
@@ -32,11 +41,13 @@ def up(
         ),
     ] = None,
     dead_letter_cap: DeadLetterCap = None,
+    postgres: Postgres = None,
 ) -> None:
-    """Start Kafka and the worker in the foreground; Ctrl-C stops them.
+    """Start Kafka, PostgreSQL, the worker and the export in the foreground; Ctrl-C stops them.
 
-    Kafka is the real one, with its data under the data directory, so the next `up` finds it again.
-    With --broker HOST:PORT that Kafka is used and none is started.
+    Kafka and PostgreSQL are the real ones, with their data under the data directory, so the next
+    `up` finds them again. With --broker HOST:PORT that Kafka is used and none is started, with
+    --postgres URL that PostgreSQL.
     """
     run_stack(
         load_settings(
@@ -45,6 +56,7 @@ def up(
             lake=lake,
             flush_interval_seconds=flush_interval,
             dead_letter_cap=dead_letter_cap,
+            postgres=postgres,
         ),
     )
 
@@ -87,6 +99,9 @@ def _say_what_next(stack: Stack, settings: Settings) -> None:
     OUT.print()
     OUT.print(f"  Kafka       [bold]{stack.broker}[/]")
     OUT.print(f"  lake        {settings.lake_dir}")
+    OUT.print(f"  PostgreSQL  [bold]{stack.export.address}[/]")
+    if stack.export.url_file is not None:
+        OUT.print(f'              [dim]psql "$(cat {stack.export.url_file})"[/]')
     OUT.print(f"  logs        {stack.places.worker_log.parent}")
     OUT.print()
     OUT.print("  Now, in another terminal:")

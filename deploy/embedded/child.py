@@ -28,15 +28,23 @@ class GuardedChild:
 
     Ctrl-C in a terminal does not reach it: it ends by `stop`, by `kill`, or when this process is
     gone. It inherits the open file `lock_fd`, so a lock on it lasts as long as the command.
+    `stop_signal` is the one that asks the command to end.
     """
 
     def __init__(
-        self, command: Sequence[str], *, cwd: Path, environment: dict[str, str], lock_fd: int
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        environment: dict[str, str],
+        lock_fd: int,
+        stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self._command = tuple(command)
         self._cwd = cwd
         self._environment = environment
         self._lock_fd = lock_fd
+        self._stop_signal = stop_signal
         self._guard: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
 
@@ -58,6 +66,7 @@ class GuardedChild:
             f"--parent={os.getpid()}",
             f"--grace-seconds={_ORPHAN_GRACE.total_seconds()}",
             f"--lock-fd={self._lock_fd}",
+            f"--stop-signal={int(self._stop_signal)}",
         ]
         self._guard = subprocess.Popen(
             [*prefix, *options, "--", *self._command],

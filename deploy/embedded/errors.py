@@ -8,7 +8,9 @@ RunfoldError
     ├── DataDirLocked        halt  another server works on this data directory
     ├── DataDirUnusable      halt  the data directory cannot be created or written
     ├── KafkaNotRunning      halt  a running broker was asked for something, but none runs
-    └── KafkaStartFailed     halt  the broker died or stayed silent while it started
+    ├── KafkaStartFailed     halt  the broker died or stayed silent while it started
+    ├── PostgresMissing      halt  PostgreSQL's programs are not installed
+    └── PostgresStartFailed  halt  PostgreSQL died or stayed silent while it started
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ class KafkaJarMismatch(EmbeddedError):
 
 
 class DataDirLocked(EmbeddedError):
-    """Another Kafka server works on the data directory; `pid` is the process that started it."""
+    """Another server works on the data directory; `pid` is the process that started it."""
 
     code = "data_dir_locked"
 
@@ -92,10 +94,8 @@ class KafkaNotRunning(EmbeddedError):
     code = "kafka_not_running"
 
 
-class KafkaStartFailed(EmbeddedError):
-    """The broker died or did not answer while it started; `log_tail` is what it said last."""
-
-    code = "kafka_start_failed"
+class StartFailed(EmbeddedError):
+    """A server died or did not answer while it started; `log_tail` is what it said last."""
 
     def __init__(self, problem: str, log_tail: str) -> None:
         super().__init__(problem, log_tail)
@@ -105,3 +105,21 @@ class KafkaStartFailed(EmbeddedError):
     def __str__(self) -> str:
         said = self.log_tail.strip() or "(nothing)"
         return f"{self.problem}\nThe last lines of its log:\n{said}"
+
+
+class KafkaStartFailed(StartFailed):
+    """Kafka did not start."""
+
+    code = "kafka_start_failed"
+
+
+class PostgresMissing(EmbeddedError):
+    """PostgreSQL's programs are not installed; the message says which package brings them."""
+
+    code = "postgres_missing"
+
+
+class PostgresStartFailed(StartFailed):
+    """PostgreSQL did not start."""
+
+    code = "postgres_start_failed"

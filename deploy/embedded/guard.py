@@ -1,8 +1,9 @@
 """The process between runfold and the broker, which stops the broker when runfold is gone.
 
 It is the parent of the Java process and holds one end of a pipe to runfold. When the pipe closes,
-because runfold closed it or died in whatever way, it ends Java: SIGTERM first, so that Kafka
-writes its log out, SIGKILL when the grace period is over. A pipe works on every Unix and for every
+because runfold closed it or died in whatever way, it ends Java: SIGTERM first (or another signal
+that the command takes for a request to end), so that Kafka writes its log out, SIGKILL when the
+grace period is over. A pipe works on every Unix and for every
 death of the parent; a parent's death signal is Linux's alone and tied to one thread.
 
 It runs as a script with nothing but the standard library, so that it starts in 20 ms.
@@ -36,7 +37,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        child = _spawn(arguments.command, arguments.lock_fd)
+        child = _spawn(arguments.command, arguments.lock_fd, arguments.stop_signal)
     except OSError as error:
         _report(f"error {error}")
         return 127
@@ -45,7 +46,7 @@ def main() -> int:
     threading.Thread(target=_tell_end, args=(child, ended_writer), daemon=True).start()
     ends = (ended_reader, stop_reader)
     grace_seconds = _wait_for_stop(ends, arguments.parent, arguments.grace_seconds)
-    return _stop(child, grace_seconds)
+    return _stop(child, arguments.stop_signal, grace_seconds)
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -53,6 +54,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--grace-seconds", type=float, required=True)
     parser.add_argument("--lock-fd", type=int, required=True)
+    parser.add_argument("--stop-signal", type=int, default=int(signal.SIGTERM))
     parser.add_argument("command", nargs="+")
     return parser.parse_args()
 
@@ -62,7 +64,7 @@ def _report(line: str) -> None:
     sys.stdout.flush()
 
 
-def _spawn(command: list[str], lock_fd: int) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], lock_fd: int, stop_signal: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -70,18 +72,18 @@ def _spawn(command: list[str], lock_fd: int) -> subprocess.Popen[bytes]:
         # Java holds the lock of its data directory too: it stays locked until Java is gone.
         pass_fds=(lock_fd,),
         # No other thread runs yet, so nothing can be locked between fork and exec.
-        preexec_fn=_death_signal(),  # noqa: PLW1509
+        preexec_fn=_death_signal(stop_signal),  # noqa: PLW1509
     )
 
 
-def _death_signal() -> Callable[[], None] | None:
+def _death_signal(stop_signal: int) -> Callable[[], None] | None:
     """Return what makes Linux stop Java when this guard itself is killed."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl
 
     def ask_for_signal() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        prctl(_PR_SET_PDEATHSIG, stop_signal)
 
     return ask_for_signal
 
@@ -103,9 +105,9 @@ def _wait_for_stop(ends: tuple[int, int], parent: int, grace_seconds: float) -> 
             return grace_seconds
 
 
-def _stop(child: subprocess.Popen[bytes], grace_seconds: float) -> int:
+def _stop(child: subprocess.Popen[bytes], stop_signal: int, grace_seconds: float) -> int:
     if child.poll() is None:
-        child.send_signal(signal.SIGTERM)
+        child.send_signal(stop_signal)
         child.send_signal(signal.SIGCONT)
         try:
             child.wait(grace_seconds)

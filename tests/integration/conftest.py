@@ -14,9 +14,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from runfold.deploy.embedded import KafkaOptions, KafkaRuntime, KafkaServer, prepare_runtime
+from runfold.deploy.embedded.postgres import PostgresServer
 
 ANY_FREE_PORTS = KafkaOptions(client_port=0, controller_port=0)
 
@@ -87,3 +89,20 @@ def kafka_server_factory(
 def topic_name() -> str:
     """Give a topic name that no other test uses."""
     return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def postgres(kafka_root: Path) -> Iterator[PostgresServer]:
+    """Give the PostgreSQL that all tests share. Do not stop it."""
+    with PostgresServer(kafka_root / "postgres", port=0) as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """Give the address of an empty database that is the test's own."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"create database {name}".encode())
+        yield postgres.url_of(name)
+        connection.execute(f"drop database {name} with (force)".encode())

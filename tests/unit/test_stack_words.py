@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runfold.deploy.stack import last_words
+from runfold.deploy.stack_logs import last_words
 
 
 def test_the_error_that_a_log_ends_with_is_all_that_is_said(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""What the lake holds, file by file, and what of it is new to the export."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runfold.schemas.offsets import LogPartition, OffsetRange, Tiling, merge_ranges, tile, without
+from runfold.sinks.lake_errors import lake_errors
+from runfold.sinks.lake_files import Kind, LakeFile, list_whole_lake
+from runfold.sinks.object_path import LakePath
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some offsets of one file that are to be read."""
+
+    file: LakeFile
+    offsets: OffsetRange
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The files of one kind, as they tile the logs."""
+
+    tilings: Mapping[LogPartition, Tiling[LakeFile]]
+
+    @property
+    def covered(self) -> dict[LogPartition, list[OffsetRange]]:
+        """The offsets of each log that the lake holds."""
+        return {
+            log: merge_ranges(each.range for each in tiling.tiles)
+            for log, tiling in self.tilings.items()
+        }
+
+    def pieces(self, wanted: Mapping[LogPartition, list[OffsetRange]]) -> list[Piece]:
+        """Return from which files the offsets of `wanted` are to be read."""
+        found = []
+        for log, ranges in wanted.items():
+            for each in self.tilings[log].tiles:
+                for offsets in ranges:
+                    part = each.range.intersection(offsets)
+                    if part is not None:
+                        found.append(Piece(each.source, part))
+        return found
+
+
+def held_in(root: LakePath, kind: Kind) -> Held:
+    """Return what the lake, or a set of states, in `root` holds. Raises: LakeUnavailable."""
+    with lake_errors(root, "list"):
+        files, _ = list_whole_lake(root, kind)
+    by_log: dict[LogPartition, list[LakeFile]] = defaultdict(list)
+    for file in files:
+        by_log[file.log].append(file)
+    return Held({log: tile(each) for log, each in by_log.items()})
+
+
+def new_ranges(
+    held: Mapping[LogPartition, list[OffsetRange]],
+    exported: Mapping[LogPartition, list[OffsetRange]],
+    most_offsets: int | None = None,
+) -> dict[LogPartition, list[OffsetRange]]:
+    """Return what is held and not exported: all of it, or about so many offsets, oldest first."""
+    left = {
+        log: new for log, ranges in held.items() if (new := without(ranges, exported.get(log, ())))
+    }
+    if most_offsets is None or not left:
+        return left
+    each_log = max(1, most_offsets // len(left))
+    return {log: _first(ranges, each_log) for log, ranges in left.items()}
+
+
+def _first(ranges: list[OffsetRange], most: int) -> list[OffsetRange]:
+    taken: list[OffsetRange] = []
+    for each in ranges:
+        if most <= 0:
+            break
+        taken.append(OffsetRange(each.first, min(each.last, each.first + most - 1)))
+        most -= len(taken[-1])
+    return taken

@@ -1,0 +1,97 @@
+"""Figures of hours and days: which are stale, and computing them again from the lake.
+
+An event that comes late makes its hour stale, however long ago that was. A figure is never added
+to: it is computed from all events of its hour or day, so what comes twice counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+
+from runfold.sinks.postgres.lake_reader import LakeReader, query, times_within
+from runfold.sinks.postgres.writing import Target, stage, upsert
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A table of figures: the length of its buckets, and which events contribute to it."""
+
+    table: str
+    length: str
+    column: str
+    contributes: str
+
+
+FIGURES = (
+    Figures("metrics_hourly", "hour", "hour", "event_type = 'metric.recorded'"),
+    Figures("tools_daily", "day", "day", "event_type = 'tool.ended'"),
+    Figures(
+        "costs_daily",
+        "day",
+        "day",
+        "(event_type = 'llm.called' or cost_usd is not null or input_tokens is not null"
+        " or output_tokens is not null or cache_read_tokens is not null"
+        " or cache_write_tokens is not null or reasoning_tokens is not null)",
+    ),
+)
+
+
+def note_stale(connection: psycopg.Connection, reader: LakeReader, events: str) -> None:
+    """Note which figures are stale because of some events.
+
+    Shape: `events` is what follows the columns of a question to DuckDB, a condition at its end.
+    """
+    found = [
+        (each.table, bucket)
+        for each in FIGURES
+        for (bucket,) in reader.rows(
+            f"select distinct date_trunc('{each.length}', occurred_at) {events}"
+            f" and {each.contributes}"
+        )
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into runfold.stale_buckets (what, bucket) values (%s, %s)"
+            " on conflict do nothing",
+            found,
+        )
+
+
+def compute_stale(
+    connection: psycopg.Connection,
+    reader: LakeReader,
+    on_rows: Callable[[str, int], None],
+) -> None:
+    """Compute the stale figures again, from the lake as it is now."""
+    reader.refresh()
+    for each in FIGURES:
+        buckets = [
+            bucket
+            for (bucket,) in connection.execute(
+                "delete from runfold.stale_buckets where what = %s returning bucket", [each.table]
+            )
+        ]
+        if buckets:
+            on_rows(each.table, _compute(connection, reader, each, buckets))
+
+
+def _compute(
+    connection: psycopg.Connection, reader: LakeReader, figures: Figures, buckets: list[datetime]
+) -> int:
+    reader.give("stale", pa.table({"bucket": pa.array(buckets, pa.timestamp("us", tz="UTC"))}))
+    within = times_within("e.occurred_at", buckets, f"1 {figures.length}")
+    target = Target(figures.table)
+    columns = stage(connection, reader, query(figures.table, within=within), target)
+    connection.execute(
+        sql.SQL("delete from runfold.{} where {} = any(%s)").format(
+            sql.Identifier(figures.table), sql.Identifier(figures.column)
+        ),
+        [buckets if figures.length == "hour" else [bucket.date() for bucket in buckets]],
+    )
+    return upsert(connection, columns, target)

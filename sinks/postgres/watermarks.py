@@ -1,0 +1,69 @@
+"""How far the export has come: the offsets of each log that PostgreSQL has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import psycopg
+
+from runfold.schemas.offsets import LogPartition, OffsetRange, merge_ranges, without
+from runfold.sinks.lake_files import Kind
+
+Exported = dict[LogPartition, list[OffsetRange]]
+
+
+def read_watermarks(connection: psycopg.Connection, kind: Kind) -> Exported:
+    """Return the offsets of each log that were exported."""
+    rows = connection.execute(
+        "select topic_id, partition, exported from runfold.watermarks where kind = %s", [kind.value]
+    )
+    return {
+        LogPartition(topic_id, partition): [
+            OffsetRange(each.lower, each.upper - 1) for each in exported
+        ]
+        for topic_id, partition, exported in rows
+    }
+
+
+def write_watermarks(
+    connection: psycopg.Connection, kind: Kind, exported: Mapping[LogPartition, list[OffsetRange]]
+) -> None:
+    """Note what is exported of some logs."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into runfold.watermarks as w (kind, topic_id, partition, exported, next_offset)
+            values (%s, %s, %s, %s::int8multirange, %s)
+            on conflict (kind, topic_id, partition) do update
+            set exported = excluded.exported, next_offset = excluded.next_offset,
+                exported_at = now()
+            """,
+            [
+                (kind.value, log.topic_id, log.partition, _text(ranges), ranges[-1].next_offset)
+                for log, ranges in exported.items()
+            ],
+        )
+
+
+def _text(ranges: Sequence[OffsetRange]) -> str:
+    return "{" + ",".join(f"[{each.first},{each.next_offset})" for each in ranges) + "}"
+
+
+def with_more(exported: Exported, more: Mapping[LogPartition, list[OffsetRange]]) -> Exported:
+    """Return the logs of `more` with what is exported of them when that is, too."""
+    return {log: merge_ranges([*exported.get(log, ()), *ranges]) for log, ranges in more.items()}
+
+
+def is_lost(exported: Exported, held: Mapping[LogPartition, list[OffsetRange]]) -> bool:
+    """Tell whether the lake no longer holds some of what was exported.
+
+    What retention has taken from the beginning of a log is no loss.
+    """
+    for log, ranges in exported.items():
+        covered = held.get(log)
+        if not covered:
+            return True
+        gone = without(ranges, covered)
+        if any(each.last > covered[0].first for each in gone):
+            return True
+    return False

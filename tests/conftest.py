@@ -10,6 +10,25 @@ import pytest
 from hypothesis import settings
 
 from tests.buckets import S3Server, s3_server
+from tests.server_fixtures import (
+    database,
+    kafka,
+    kafka_root,
+    kafka_runtime,
+    kafka_server_factory,
+    postgres,
+    topic_name,
+)
+
+__all__ = [
+    "database",
+    "kafka",
+    "kafka_root",
+    "kafka_runtime",
+    "kafka_server_factory",
+    "postgres",
+    "topic_name",
+]
 
 # A machine that is shared may take its time: a test that only takes long is no failure.
 settings.register_profile("runfold", deadline=None)

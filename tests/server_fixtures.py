@@ -1,4 +1,4 @@
-"""Real Apache Kafka for the tests: one broker for all of them, and more for those that break it.
+"""Real Apache Kafka and PostgreSQL for the tests: one for all of them, and more to break.
 
 A broker that does not start fails the run. All that these fixtures write lies in one temporary
 folder, which a process of its own removes when pytest is gone, in whatever way it went.

@@ -9,9 +9,12 @@ from typing import Any
 
 import fsspec
 
+from runfold.sinks.lake_files import SCHEMA_FOLDER
 from runfold.sinks.object_path import SCHEME, ObjectPath, Stat
-from runfold.sinks.object_storage import ObjectLocation
+from runfold.sinks.object_storage import WHOLE_BYTES, ObjectLocation
 
+_KEPT_BYTES = 64 * 1024 * 1024
+"""Of small files, which DuckDB opens several times for one question."""
 _FIRST_WILD = re.compile(r"[*?\[]")
 _ONE_OF = re.compile(r"\[(.)\]")
 
@@ -28,14 +31,23 @@ class BucketFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._listed: dict[str, Stat | None] = {}
+        self._without_rows: dict[str, list[str]] = {}
+        self._kept: dict[tuple[str, Stat], bytes] = {}
 
     def glob(self, path: str, **_: Any) -> list[str]:
         """Return the URLs that a pattern matches; `*` stands for anything but a slash."""
         wild = _FIRST_WILD.search(path)
         if wild is None:
             return [path] if self.exists(path) else []
+        if f"/{SCHEMA_FOLDER}/" not in path:
+            return self._matching(path, wild.start())
+        if path not in self._without_rows:  # views ask again and again; these stay as they are
+            self._without_rows[path] = self._matching(path, wild.start())
+        return self._without_rows[path]
+
+    def _matching(self, path: str, wild: int) -> list[str]:
         matches = re.compile(_expression(path)).fullmatch
-        top = _object(path[: wild.start()].rpartition("/")[0])
+        top = _object(path[:wild].rpartition("/")[0])
         found = {str(each): each for each in ObjectLocation.of(top).objects()}
         chosen = sorted(name for name in found if matches(name))
         self._listed |= {name: found[name].listed for name in chosen}
@@ -53,7 +65,17 @@ class BucketFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
     def _open(self, path: str, mode: str = "rb", **_: Any) -> io.IOBase:
         if mode != "rb":
             raise PermissionError(f"{path}: the lake is only read here")
-        return self._location(path).reader()
+        location = self._location(path)
+        about = location.stat()
+        if about.size_bytes > WHOLE_BYTES:
+            return location.reader()
+        content = self._kept.get((path, about))
+        if content is None:
+            content = location.read()
+            if sum(map(len, self._kept.values())) > _KEPT_BYTES:
+                self._kept.clear()
+            self._kept[path, about] = content
+        return io.BytesIO(content)
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:

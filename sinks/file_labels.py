@@ -48,13 +48,15 @@ def counts_in(said: Mapping[str, str]) -> FlushCounts | None:
         return None
 
 
-def check_labels(file: LakeFile) -> None:
-    """Compare what `file` says of itself with its path.
+def check_labels(file: LakeFile) -> dict[str, str]:
+    """Compare what `file` says of itself with its path; return it.
 
     Raises: LakeUnavailable; LakeCorrupt naming the file where it is empty, truncated, no Parquet
     or holds something else.
     """
-    check_identity(file, read_labels(file.path))
+    said = read_labels(file.path)
+    check_identity(file, said)
+    return said
 
 
 def check_identity(file: LakeFile, said: Mapping[str, str]) -> None:

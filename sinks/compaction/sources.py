@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from runfold.schemas.lake import FlushCounts
-from runfold.sinks.file_labels import check_labels, counts_in, labels, read_labels
+from runfold.sinks.file_labels import check_labels, counts_in, labels
 from runfold.sinks.lake_files import LakeFile
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.older_files import with_columns
@@ -37,8 +37,7 @@ def source_counts(root: LakePath, file: LakeFile) -> FlushCounts:
     wrote it, or where it says what a merged file could not.
     """
     with reading(root, file):
-        check_labels(file)
-        said = read_labels(file.path)
+        said = check_labels(file)
     counts = counts_in(said)
     if counts is None:
         raise NotMergeable(file, "its labels have no counts")

@@ -14,7 +14,7 @@ import structlog
 from runfold.schemas.errors import LakeCorrupt, LakeUnavailable
 from runfold.schemas.lake import CompactionCounts
 from runfold.sinks.compaction.plan import SizedFile
-from runfold.sinks.file_labels import check_labels, counts_in, read_labels
+from runfold.sinks.file_labels import check_labels, counts_in
 from runfold.sinks.lake_errors import is_gone, lake_errors
 from runfold.sinks.lake_files import Kind, LakeFile
 from runfold.sinks.object_path import LakePath
@@ -105,8 +105,7 @@ def _rows_of(root: LakePath, file: LakeFile) -> _Rows | None:
     """Look into `file`; None where it is damaged, and set aside now, or gone."""
     try:
         with reading(root, file):
-            check_labels(file)
-            said = counts_in(read_labels(file.path))
+            said = counts_in(check_labels(file))
             with parquet_file(file.path) as parquet:
                 rows = parquet.metadata.num_rows
                 if file.kind is Kind.STATES:

@@ -12,12 +12,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,9 @@ from typing import Any
 from runfold.deploy.embedded import KafkaOptions, KafkaServer, prepare_runtime
 from runfold.producers.topic_setup import ensure_topics
 from runfold.schemas.topic import DEAD_LETTERS, EVENTS
-from tests.chaos.faults import FAULTS, Pipeline, mount_disk, unmount_disk
+from runfold.sinks.object_path import LakePath
+from tests.buckets import S3Server, s3_server
+from tests.chaos.faults import FAULTS, IN_A_BUCKET, Pipeline, mount_disk, unmount_disk
 from tests.chaos.feed import Publishing, records
 from tests.independent_fold import Log, expected_rows, read_log
 from tests.integration.stack_parts import PLAIN, PlainDuckDB, planted
@@ -48,6 +53,7 @@ class Wanted:
     rate: int
     plant: str | None
     plant_rate: int
+    lake: str
 
 
 @dataclass(frozen=True)
@@ -74,26 +80,39 @@ def run(seed: int, wanted: Wanted) -> Outcome:
             prepare_runtime(),
             options=KafkaOptions(client_port=0, controller_port=0),
         )
-        disk = mount_disk(root / "disk", mebibytes=2000)
-        try:
-            with kafka:
-                return _run(seed, kafka, (root, disk), wanted)
-        finally:
-            if disk is not None:
-                unmount_disk(disk)
+        with _storage(root, wanted.lake) as storage, kafka:
+            return _run(seed, kafka, storage, wanted)
+
+
+@contextmanager
+def _storage(root: Path, kind: str) -> Iterator[tuple[LakePath, Path | None, S3Server | None]]:
+    """Give the place of the lake, and the disk or the server that it lies on, for faults."""
+    if kind == "s3":
+        with s3_server() as server:
+            os.environ.update(server.variables)
+            yield server.new_lake(), None, server
+        return
+    disk = mount_disk(root / "disk", mebibytes=2000)
+    try:
+        yield (disk or root) / "lake", disk, None
+    finally:
+        if disk is not None:
+            unmount_disk(disk)
 
 
 def _run(
-    seed: int, kafka: KafkaServer, places: tuple[Path, Path | None], wanted: Wanted
+    seed: int,
+    kafka: KafkaServer,
+    storage: tuple[LakePath, Path | None, S3Server | None],
+    wanted: Wanted,
 ) -> Outcome:
-    root, disk = places
+    lake, disk, server = storage
     topic = f"chaos-{seed}"
     asyncio.run(
         ensure_topics(kafka.bootstrap, [replace(EVENTS, name=topic, partitions=6), DEAD_LETTERS])
     )
-    lake = (disk or root) / "lake"
     program = planted(wanted.plant, wanted.plant_rate) if wanted.plant else PLAIN
-    pipeline = Pipeline(kafka, topic, lake, disk, program)
+    pipeline = Pipeline(kafka, topic, lake, disk, server, program)
     source = records(seed, wanted.events)
     publishing = Publishing(kafka.bootstrap, topic, source, rate=wanted.rate)
     for _ in range(3):
@@ -124,8 +143,11 @@ def _break_things(
             continue
         pipeline.check_alive()
         name = dice.choice(list(FAULTS))
+        fault = FAULTS[name]
+        if pipeline.server is not None and name in IN_A_BUCKET:
+            fault, name = IN_A_BUCKET[name]
         say(f"  {name} ({publishing.sent} events sent, {len(pipeline.workers)} workers)")
-        FAULTS[name](pipeline, dice)
+        fault(pipeline, dice)
         pipeline.survived[name] = pipeline.survived.get(name, 0) + 1
 
 
@@ -154,10 +176,13 @@ def _drain(pipeline: Pipeline, lake: PlainDuckDB, expected: int, *, whole: bool)
 def _audit(pipeline: Pipeline) -> dict[str, Any]:
     """Return what `runfold audit` says of the lake."""
     where = ["--broker", pipeline.kafka.bootstrap, "--topic", pipeline.topic]
-    where += ["--lake", str(pipeline.lake), "--data-dir", str(pipeline.lake.parent)]
+    where += ["--lake", str(pipeline.lake)]
     command = [sys.executable, "-m", "runfold.deploy", "audit", "--format", "json", *where]
     started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as empty:
+        done = subprocess.run(
+            [*command, "--data-dir", empty], capture_output=True, text=True, check=False
+        )
     if not done.stdout:
         raise AssertionError(f"runfold audit: exit code {done.returncode}\n{done.stderr}")
     said: dict[str, Any] = json.loads(done.stdout)
@@ -219,8 +244,11 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=3000, help="events a second")
     parser.add_argument("--plant", choices=PLANTS, help="a bug that the workers are to have")
     parser.add_argument("--plant-rate", type=int, default=1000, help="one event or file in so many")
+    parser.add_argument("--lake", choices=("disk", "s3"), default="disk", help="where it lies")
     given = parser.parse_args()
-    wanted = Wanted(given.events, given.seconds, given.rate, given.plant, given.plant_rate)
+    wanted = Wanted(
+        given.events, given.seconds, given.rate, given.plant, given.plant_rate, given.lake
+    )
     seeds = given.seed or [random.SystemRandom().randrange(10**6)]
     outcomes = {seed: run(seed, wanted) for seed in seeds}
     for seed, outcome in outcomes.items():

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runfold.deploy.embedded import KafkaServer
+from runfold.sinks.object_path import LakePath
+from tests.buckets import S3Server
 from tests.integration.stack_parts import PLAIN, WorkerProcess
 
 LONGER_THAN_THE_SESSION_SECONDS = 13.0
@@ -20,14 +22,15 @@ LONGER_THAN_THE_SESSION_SECONDS = 13.0
 class Pipeline:
     """A broker, some workers over one lake, and what has been done to them.
 
-    Shape: `disk` is a file system of its own that the lake lies on, None where none can be made;
-    `program` is what the workers run.
+    Shape: `disk` is a file system of its own that the lake lies on, None where none can be made or
+    where the lake lies in a bucket of `server`; `program` is what the workers run.
     """
 
     kafka: KafkaServer
     topic: str
-    lake: Path
+    lake: LakePath
     disk: Path | None
+    server: S3Server | None = None
     program: Sequence[str] = PLAIN
     workers: list[WorkerProcess] = field(default_factory=list)
     survived: dict[str, int] = field(default_factory=dict)
@@ -110,7 +113,7 @@ def fill_disk(pipeline: Pipeline, dice: random.Random) -> None:
 
 def tear_a_write(pipeline: Pipeline, dice: random.Random) -> None:
     """Leave the first half of a file under a temporary name, as a writer that died does."""
-    files = sorted(pipeline.lake.rglob("p*.parquet"))
+    files = sorted(Path(str(pipeline.lake)).rglob("p*.parquet"))
     if files:
         whole = dice.choice(files)
         torn = whole.with_name(f".{whole.name}.{dice.randrange(16**8):08x}.tmp")
@@ -127,6 +130,25 @@ FAULTS: dict[str, Callable[[Pipeline, random.Random], None]] = {
     "fill the lake's disk": fill_disk,
     "tear a write": tear_a_write,
 }
+
+
+def break_server(pipeline: Pipeline, dice: random.Random) -> None:
+    if pipeline.server is not None:
+        pipeline.server.fail(status=dice.choice([500, 503]))
+        time.sleep(dice.uniform(2, 6))
+        pipeline.server.fail()
+
+
+def cut_puts(pipeline: Pipeline, dice: random.Random) -> None:
+    if pipeline.server is not None:
+        pipeline.server.fail(cut=True, method="PUT", requests=dice.randrange(1, 40))
+
+
+IN_A_BUCKET = {
+    "fill the lake's disk": (break_server, "500 or 503 from the bucket"),
+    "tear a write": (cut_puts, "cut PUTs"),
+}
+"""What is done instead where the lake lies in a bucket."""
 
 
 def mount_disk(place: Path, *, mebibytes: int) -> Path | None:

@@ -11,6 +11,7 @@ import fsspec
 
 from runfold.sinks.lake_files import SCHEMA_FOLDER
 from runfold.sinks.object_path import SCHEME, ObjectPath, Stat
+from runfold.sinks.object_reading import RangedFile
 from runfold.sinks.object_storage import WHOLE_BYTES, ObjectLocation
 
 _KEPT_BYTES = 64 * 1024 * 1024
@@ -75,7 +76,7 @@ class BucketFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
             if sum(map(len, self._kept.values())) > _KEPT_BYTES:
                 self._kept.clear()
             self._kept[path, about] = content
-        return io.BytesIO(content)
+        return RangedFile(lambda start, end: content[start:end], about.size_bytes)
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:

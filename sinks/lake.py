@@ -35,7 +35,7 @@ from runfold.sinks.lake_files import (
     list_files,
     topic_folder,
 )
-from runfold.sinks.log_description import read_description, write_description
+from runfold.sinks.log_description import describe
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.parquet_writers import (
     EVENTS_A_GROUP,
@@ -73,7 +73,7 @@ class LocalLake:
 
     def describe(self, log: LogDescription) -> LogDescription:
         """Note what `log` is, once. See `LakeStore.describe`."""
-        return read_description(self.root, log.topic_id) or write_description(self.root, log)
+        return describe(self.root, log)
 
     def write(self, flush: Flush) -> None:
         """Make `flush` durable: events first, then states. See `LakeStore.write`."""

@@ -96,8 +96,8 @@ class LocalLocation:
         make_folder(new.parent)
         with contextlib.suppress(FileNotFoundError):
             self._path.replace(new)
-        sync_folder(new.parent)
-        sync_folder(self._path.parent)
+            sync_folder(new.parent)
+            sync_folder(self._path.parent)
 
     def tidy(self) -> None:
         """Remove temporary files that are older than an hour."""

@@ -35,8 +35,26 @@ def read_description(root: LakePath, topic_id: str) -> LogDescription | None:
         ) from error
 
 
+def describe(root: LakePath, log: LogDescription) -> LogDescription:
+    """Note what `log` is where nothing is noted of it yet; return what is noted.
+
+    Raises: LakeUnavailable; ConfigurationError (halt) where the note cannot be read.
+    """
+    noted = read_description(root, log.topic_id)
+    if noted is not None:
+        return noted
+    path = topic_folder(root, log.topic_id) / _FILE
+    with lake_errors(path, "write"):
+        is_first = at(path).write_new(_content(log))
+    return log if is_first else read_description(root, log.topic_id) or log
+
+
 def write_description(root: LakePath, log: LogDescription) -> LogDescription:
     """Note what `log` is, and return it. Raises: LakeUnavailable."""
     path = topic_folder(root, log.topic_id) / _FILE
-    write_file(path, orjson.dumps(asdict(log), option=orjson.OPT_INDENT_2))
+    write_file(path, _content(log))
     return log
+
+
+def _content(log: LogDescription) -> bytes:
+    return orjson.dumps(asdict(log), option=orjson.OPT_INDENT_2)

@@ -212,6 +212,8 @@ def _reason(error: Exception, path: ObjectPath) -> tuple[int, str]:
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or code == "AccessDenied":
         why = f" ({code})" if code else ""
         return errno.EACCES, f"access denied{why}; see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+    if "latest/api/token" in text:  # nothing else is left to ask for keys
+        return errno.EACCES, "no keys; see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
     if "kind: Connect" in text:
         return errno.EHOSTUNREACH, f"not reachable; see AWS_ENDPOINT_URL: {_first_line(error)}"
     return errno.EIO, _first_line(error)

@@ -49,11 +49,10 @@ def describe(root: LakePath, log: LogDescription) -> LogDescription:
     return log if is_first else read_description(root, log.topic_id) or log
 
 
-def write_description(root: LakePath, log: LogDescription) -> LogDescription:
-    """Note what `log` is, and return it. Raises: LakeUnavailable."""
+def write_description(root: LakePath, log: LogDescription) -> None:
+    """Note what `log` is, whatever was noted of it. Raises: LakeUnavailable."""
     path = topic_folder(root, log.topic_id) / _FILE
     write_file(path, _content(log))
-    return log
 
 
 def _content(log: LogDescription) -> bytes:

@@ -3,7 +3,8 @@
 Run it with `python -m tests.benchmarks.collector [--seconds N] [--otelcol PROGRAM]`, which brings a
 Kafka of its own. Beside it: an endpoint that only parses, and, where a program is given, the
 OpenTelemetry Collector with the receiver `otlp` and the exporter `kafka`, without a queue, so that
-it answers after Kafka's acknowledgement too. `POST + GET` is a run posted and asked for right after.
+it answers after Kafka's acknowledgement too. `POST + GET` is a run
+posted and asked for right after.
 """
 
 from __future__ import annotations

@@ -72,6 +72,70 @@ pin: install ## Pin the newest versions that pyproject.toml allows.
 		--output-file build/constraints.txt pyproject.toml
 	grep -v '^runfold @' build/constraints.txt > constraints.txt
 
+# The stack on this machine. What destroys data asks first, or takes FORCE=1.
+
+RUNFOLD := $(BIN)/runfold
+BACKUP ?= backups
+SURE = @test "$(FORCE)" = 1 || { printf '%s Type yes: ' $(1); read answer && test "$$answer" = yes; } \
+	|| { echo 'nothing was done'; exit 1; }
+
+.PHONY: stop
+stop: install ## Stop the stack; nothing is lost.
+	$(RUNFOLD) down
+
+.PHONY: restart
+restart: stop ## Stop the stack and start it again, in the foreground.
+	@exec $(RUNFOLD) up
+
+.PHONY: logs
+logs: install ## Show what the parts log, and follow (PART=kafka for one).
+	@$(RUNFOLD) logs --follow $(PART)
+
+.PHONY: status
+status: install ## Show what runs, and how far the lake is behind.
+	@$(RUNFOLD) status
+
+.PHONY: health
+health: install ## Check every part; exits with 1 where something is wrong.
+	@$(RUNFOLD) doctor
+
+.PHONY: dashboard
+dashboard: install ## Open the page of the running stack.
+	@$(BIN)/python -m webbrowser -t "$(DASHBOARD)" >/dev/null; echo "$(DASHBOARD)"
+DASHBOARD ?= http://127.0.0.1:8765/
+
+.PHONY: query
+query: install ## Ask the lake by SQL, line by line (SQL="select …" for one).
+	@$(RUNFOLD) query $(if $(SQL),"$(SQL)")
+
+.PHONY: query-traces
+query-traces: install ## Show the last ten spans.
+	@$(RUNFOLD) query "select occurred_at, project, name as span, status from events \
+		where event_type = 'span.ended' or trace_id is not null order by occurred_at desc limit 10"
+
+.PHONY: query-stats
+query-stats: install ## Show events and errors of each project.
+	@$(RUNFOLD) query "select coalesce(project, agent_name) as project, count(*) as events, \
+		count(*) filter (where event_type = 'error.raised' or status in ('failure', 'error')) as errors \
+		from events group by 1 order by 2 desc"
+
+.PHONY: backup
+backup: install ## Back up lake, dead letters and keys to BACKUP=backups, while all runs.
+	$(RUNFOLD) backup $(BACKUP)
+
+.PHONY: restore
+restore: install ## Replace the data under ~/.runfold by BACKUP=backups.
+	$(call SURE,'This replaces the data of the stack by that of $(BACKUP).')
+	-$(RUNFOLD) down
+	$(RUNFOLD) restore $(BACKUP) --replace
+
+.PHONY: reset
+reset: install ## Stop the stack and delete all its data.
+	$(call SURE,'This deletes every event, run and dead letter of the stack.')
+	-$(RUNFOLD) down
+	$(RUNFOLD) reset --yes
+
 .PHONY: clean
 clean: ## Remove what was installed and built here; the data under ~/.runfold stays.
+	$(call SURE,'This removes .venv and build; your data stays.')
 	rm -rf $(VENV) $(VENV)-bench build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from runfold.deploy.page.routes import page_routes
 from runfold.deploy.settings import Settings
 from runfold.producers.collector.app import build_app
 from runfold.producers.collector.collector import Collector, CollectorSettings
@@ -30,4 +31,5 @@ async def run_collector(
             temporary.write_text(json.dumps({"addresses": [str(each) for each in found]}), "utf-8")
             temporary.replace(status_file)
 
-    await serve(build_app(collector), addresses, on_listening=listening)
+    page = page_routes(collector, settings.lake_dir)
+    await serve(build_app(collector, [page]), addresses, on_listening=listening)

@@ -17,8 +17,11 @@ from runfold.producers.collector.standing import standing_routes
 _NO_API = "other"
 
 
-def build_app(collector: Collector, more: Iterable[APIRouter] = ()) -> FastAPI:
-    """Return the application; it owns the collector's log for its lifetime."""
+def build_app(collector: Collector, first: Iterable[APIRouter] = ()) -> FastAPI:
+    """Return the application; it owns the collector's log for its lifetime.
+
+    Shape: the routes of `first` are asked before those of the APIs.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -33,7 +36,7 @@ def build_app(collector: Collector, more: Iterable[APIRouter] = ()) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for router in (native_routes(collector), standing_routes(collector), *more):
+    for router in (*first, native_routes(collector), standing_routes(collector)):
         app.include_router(router)
     app.add_middleware(_Counting, collector=collector)
     return app

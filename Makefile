@@ -65,6 +65,11 @@ $(VENV)-bench/.installed: tests/benchmarks/requirements.txt
 chaos: install ## Break the pipeline at random for minutes and compare; CHAOS="--seed 1 --seed 2".
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
+.PHONY: browser
+browser: ## Install Debian's Chromium, which the tests of the page need, where there is none (as root).
+	@command -v chromedriver >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium chromium-driver >/dev/null; }
+
 .PHONY: pin
 pin: install ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/python -m piptools compile --quiet --upgrade --strip-extras --extra dev --no-annotate \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from runfold.deploy.settings import Settings
 from runfold.producers.collector.app import build_app
 from runfold.producers.collector.collector import Collector, CollectorSettings
 from runfold.producers.collector.log_writer import LogWriter
-from runfold.producers.collector.server import Address, serve
+from runfold.producers.collector.server import Address, Listening, Serving, serve
+from runfold.producers.collector.tls import Certificate
+from runfold.schemas.errors import ConfigurationError
 
 
 async def run_collector(
@@ -22,14 +25,33 @@ async def run_collector(
     collector = Collector(
         LogWriter(settings.bootstrap, topic=settings.topic, patience=how.patience), how
     )
-    addresses = [Address.parse(each, "collector_listen") for each in settings.collector_listen]
 
-    def listening(found: list[Address]) -> None:
-        say(f"collecting at {', '.join(map(str, found))} for Kafka at {settings.bootstrap}")
+    def listening(found: Listening) -> None:
+        addresses = [str(each) for each in found.addresses]
+        say(f"collecting at {', '.join(addresses)} for Kafka at {settings.bootstrap}")
         if status_file is not None:
+            health = None if found.health is None else str(found.health)
+            described = {"pid": os.getpid(), "addresses": addresses, "health": health}
             temporary = status_file.with_suffix(".tmp")
-            temporary.write_text(json.dumps({"addresses": [str(each) for each in found]}), "utf-8")
+            temporary.write_text(json.dumps(described), "utf-8")
             temporary.replace(status_file)
 
     page = page_routes(collector, settings.lake_dir)
-    await serve(build_app(collector, [page]), addresses, on_listening=listening)
+    app = build_app(collector, [page])
+    await serve(app, collector, _serving(settings), on_listening=listening)
+
+
+def _serving(settings: Settings) -> Serving:
+    health = settings.collector_health_listen
+    return Serving(
+        [Address.parse(each, "collector_listen") for each in settings.collector_listen],
+        Address.parse(health, "collector_health_listen") if health else None,
+        _certificate(settings),
+    )
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    certificate, key = settings.collector_tls_cert, settings.collector_tls_key
+    if (certificate is None) != (key is None):
+        raise ConfigurationError("--tls-cert and --tls-key belong together; only one was given")
+    return None if certificate is None or key is None else Certificate(certificate, key)

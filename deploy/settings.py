@@ -8,10 +8,10 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runfold.producers.client_settings import DEFAULT_BROKER, STACK_FILE
 from runfold.schemas.errors import ConfigurationError
@@ -76,9 +76,22 @@ class Settings(BaseSettings):
         description="HOST:PORT where a worker serves /healthz, /readyz and /metrics; port 0 is a "
         "free one; default nowhere, and under `runfold up` a free one of this machine.",
     )
-    collector_listen: list[str] = Field(
+    collector_listen: Annotated[list[str], NoDecode] = Field(
         default=["127.0.0.1:8765", "127.0.0.1:4318", "127.0.0.1:3001", "127.0.0.1:8123"],
-        description="HOST:PORTs where the collector serves; each serves every HTTP API.",
+        description="HOST:PORTs where the collector serves, with commas between them; each serves "
+        "every HTTP API.",
+    )
+    collector_health_listen: str = Field(
+        default="127.0.0.1:13133",
+        description="HOST:PORT where the collector answers `GET /` as the health check of the "
+        "OpenTelemetry Collector does, always without TLS; empty is nowhere.",
+    )
+    collector_tls_cert: Path | None = Field(
+        default=None,
+        description="PEM file of the certificate that the collector shows, with chain.",
+    )
+    collector_tls_key: Path | None = Field(
+        default=None, description="PEM file of that certificate's private key."
     )
     dead_letter_cap: float = Field(
         default=0.5,
@@ -87,6 +100,13 @@ class Settings(BaseSettings):
         description="Share of a worker's last 10,000 records that may be dead letters before it "
         "halts; 1 never halts.",
     )
+
+    @field_validator("collector_listen", mode="before")
+    @classmethod
+    def _without_commas(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        return [each.strip() for each in given.split(",") if each.strip()]
 
     @property
     def home(self) -> Path:

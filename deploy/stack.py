@@ -1,4 +1,4 @@
-"""The stack on one machine: an embedded Kafka or another one, the worker, and the export."""
+"""The stack on one machine: Kafka, the worker, the collector, and the export to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from runfold.deploy.embedded.data_dir import DataDir
 from runfold.deploy.embedded.locks import FileLock, LockHeld
 from runfold.deploy.embedded.ports import LOOPBACK
 from runfold.deploy.settings import POSTGRES_FOLDER, Settings
+from runfold.deploy.stack_collector import StackCollector
 from runfold.deploy.stack_export import StackExport
 from runfold.deploy.stack_logs import KILLED, PartFailed, Step, last_words, make_room
 from runfold.deploy.worker_status import read_status
@@ -69,6 +70,16 @@ class StackPlaces:
         return self.home / "run" / "worker.json"
 
     @property
+    def collector_log(self) -> Path:
+        """What the collector logs."""
+        return self.home / "logs" / "collector.log"
+
+    @property
+    def collector_status(self) -> Path:
+        """Where the collector says that it serves."""
+        return self.home / "run" / "collector.json"
+
+    @property
     def description(self) -> Path:
         """What the running stack says of itself."""
         return self.home / STACK_FILE
@@ -92,6 +103,9 @@ class Stack:
         self._worker: GuardedChild | None = None
         self._lock = self.places.lock
         self._kafka: KafkaServer | None = None
+        self.collector = StackCollector(
+            settings, self.places.collector_log, self.places.collector_status
+        )
         self.export = StackExport(settings, self.places.postgres, self.places.export_log)
 
     @contextmanager
@@ -105,6 +119,8 @@ class Stack:
             self._ensure_topics(step)
             stops.callback(self._stop_worker, step)
             self._start_worker(step)
+            stops.callback(self.collector.stop, step)
+            self.collector.start(step, self._lock.descriptor, self.broker)
             stops.callback(self.export.stop, step)
             self.export.start(step, self._lock.descriptor)
             self._describe(stops)
@@ -123,6 +139,7 @@ class Stack:
                 raise PartFailed(f"the worker ended with code {code}; its log says:\n{last}")
             if code is not None:
                 self._start_worker(step)
+            self.collector.watch(step)
             self.export.watch(step)
             code = None if self._kafka is None else self._kafka.exit_code()
             if code is not None:
@@ -217,6 +234,7 @@ class Stack:
             "broker": self.broker,
             "embedded": self._kafka is not None,
             "lake": str(self._settings.lake_dir),
+            "collector": self.collector.addresses,
             "postgres": self.export.address,
             "group": self._settings.group,
             "started_at": time.time(),

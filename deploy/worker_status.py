@@ -1,4 +1,4 @@
-"""What a worker says of itself: in a file that `up` and `status` read, and when it is asked."""
+"""What a worker or collector says of itself: in a file that `up` reads, and when it is asked."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def read_status(path: Path) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerReadiness:
-    """What the running worker answers.
+class Readiness:
+    """What a running worker or collector answers.
 
     Shape: `reasons` has a sentence for each reason why it is not ready; none where it is.
     """
@@ -72,8 +72,8 @@ class WorkerReadiness:
         return not self.reasons
 
 
-def ask_readiness(listen: str) -> WorkerReadiness:
-    """Ask the worker that serves HTTP at `listen` whether it is ready."""
+def ask_readiness(listen: str) -> Readiness:
+    """Ask what serves HTTP at `listen` whether it is ready."""
     try:
         with closing(HTTPConnection(listen, timeout=_ANSWER_SECONDS)) as connection:
             connection.request("GET", "/readyz")
@@ -81,4 +81,4 @@ def ask_readiness(listen: str) -> WorkerReadiness:
         reasons = tuple(f"{each['reason']}: {each['message']}" for each in said["reasons"])
     except (OSError, HTTPException, ValueError, LookupError) as error:
         reasons = (f"no answer from {listen}: {error or type(error).__name__}",)
-    return WorkerReadiness(reasons)
+    return Readiness(reasons)

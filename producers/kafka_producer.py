@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from runfold.producers.kafka_errors import broker_errors
@@ -72,7 +73,13 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
     sender = producer._sender
     if sender.sender_task is not None:  # it would report batches that are gone
         sender.sender_task.remove_done_callback(sender._fail_all)
-    producer._message_accumulator.fail_all(ProducerClosed())
+    accumulator = producer._message_accumulator
+    given_up = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
+    accumulator.fail_all(ProducerClosed())
+    for batch in given_up:  # nobody waits for these any more, which asyncio would complain of
+        for future in (batch.future, batch._drain_waiter):
+            if future.done() and not future.cancelled():
+                future.exception()
     await producer.client.close()
     stopping = asyncio.ensure_future(producer.stop())
     await asyncio.wait({stopping}, timeout=_GRACE_SECONDS)

@@ -14,6 +14,9 @@ from runfold.deploy.settings import load_settings
 
 def collector(
     broker: Broker = None,
+    topic: Annotated[
+        str | None, typer.Option("--topic", help="Topic to write. [default: runfold.events]")
+    ] = None,
     listen: Annotated[
         list[str] | None,
         typer.Option(
@@ -23,6 +26,22 @@ def collector(
             "[default: 127.0.0.1 at 8765, 4318, 3001 and 8123]",
         ),
     ] = None,
+    health_listen: Annotated[
+        str | None,
+        typer.Option(
+            "--health-listen",
+            metavar="HOST:PORT",
+            help="Answer health checks there, as the OpenTelemetry Collector does; '' is nowhere. "
+            "[default: 127.0.0.1:13133]",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option("--tls-cert", metavar="PEM", help="Certificate to show, with its chain."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")
+    ] = None,
     data_dir: DataDir = None,
     status_file: Annotated[
         Path | None, typer.Option("--status-file", hidden=True, help="Where to write addresses.")
@@ -31,12 +50,20 @@ def collector(
 ) -> None:
     """Take telemetry of runfold's and other systems' clients, and put it into Kafka.
 
-    A request is answered when Kafka has acknowledged its events. SIGTERM or Ctrl-C finishes what
-    was begun and leaves.
+    A request is answered when Kafka has acknowledged its events; 503 says "send it again". SIGTERM
+    or Ctrl-C finishes what was begun and leaves with 0; a second one ends at once.
     """
     from runfold.deploy.collecting import run_collector
     from runfold.deploy.log_output import configure_logging
 
     configure_logging(verbose=verbose)
-    settings = load_settings(broker=broker, data_dir=data_dir, collector_listen=listen)
+    settings = load_settings(
+        broker=broker,
+        topic=topic,
+        data_dir=data_dir,
+        collector_listen=listen,
+        collector_health_listen=health_listen,
+        collector_tls_cert=tls_cert,
+        collector_tls_key=tls_key,
+    )
     asyncio.run(run_collector(settings, status_file, say=OUT.print))

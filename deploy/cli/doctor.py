@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from runfold.deploy.cli.terminal import OUT, Broker, DataDir, Format, Lake
 from runfold.deploy.settings import Settings, load_settings, running_stack
-from runfold.deploy.worker_status import WorkerReadiness, ask_readiness, read_status
+from runfold.deploy.worker_status import Readiness, ask_readiness, read_status
 from runfold.schemas.errors import RunfoldError
 from runfold.schemas.topic import all_topics
 
@@ -138,11 +138,38 @@ def _worker(settings: Settings) -> Iterator[Finding]:
     if not running_stack(settings.home):
         return
     listen = (read_status(StackPlaces(settings.home).worker_status) or {}).get("listen")
-    readiness = ask_readiness(listen) if listen else WorkerReadiness(("it has not started yet",))
+    readiness = ask_readiness(listen) if listen else Readiness(("it has not started yet",))
     found = (
         f"ready, says http://{listen}/readyz" if readiness.ready else "; ".join(readiness.reasons)
     )
     yield Finding("worker", readiness.ready, found, "`runfold logs worker` has more")
 
 
-_CHECKS: list[Callable[[Settings], Iterator[Finding]]] = [_python, _java, _disk, _stack, _worker]
+def _collector(settings: Settings) -> Iterator[Finding]:
+    from runfold.deploy.stack import StackPlaces
+
+    if not running_stack(settings.home):
+        return
+    status = read_status(StackPlaces(settings.home).collector_status)
+    if status is None:
+        readiness = Readiness(("it has not started yet",))
+    elif status["health"] is None:
+        return
+    else:
+        readiness = ask_readiness(status["health"])
+    found = (
+        f"ready, at {', '.join(status['addresses'])}"
+        if status is not None and readiness.ready
+        else "; ".join(readiness.reasons)
+    )
+    yield Finding("collector", readiness.ready, found, "`runfold logs collector` has more")
+
+
+_CHECKS: list[Callable[[Settings], Iterator[Finding]]] = [
+    _python,
+    _java,
+    _disk,
+    _stack,
+    _worker,
+    _collector,
+]

@@ -43,7 +43,7 @@ def status(
 
 def _shown(name: str, value: Any) -> str:
     if isinstance(value, bool):
-        yes, no = ("yes", "no") if name == "worker_ready" else ("up", "down")
+        yes, no = ("yes", "no") if name.endswith("_ready") else ("up", "down")
         return f"[green]{yes}[/]" if value else f"[red]{no}[/]"
     if isinstance(value, list):
         return "; ".join(map(escape, value))
@@ -68,6 +68,8 @@ def _look(settings: Settings) -> dict[str, Any]:
         for name in ("runs_held", "events", "duplicates", "dead_letters"):
             seen[f"worker_{name}"] = worker[name]
         seen |= _readiness(worker["listen"])
+    if stack:
+        seen |= _collector(read_status(StackPlaces(settings.home).collector_status))
     try:
         bounds = asyncio.run(log_bounds(settings.bootstrap, EVENTS.name))
     except BrokerUnavailable as error:
@@ -87,10 +89,22 @@ def _readiness(listen: str | None) -> dict[str, Any]:
     return seen if readiness.ready else seen | {"worker_not_ready": list(readiness.reasons)}
 
 
+def _collector(status: dict[str, Any] | None) -> dict[str, Any]:
+    if status is None:
+        return {}
+    seen: dict[str, Any] = {"collector_listens_at": status["addresses"]}
+    if status["health"] is None:
+        return seen
+    readiness = ask_readiness(status["health"])
+    seen["collector_ready"] = readiness.ready
+    return seen if readiness.ready else seen | {"collector_not_ready": list(readiness.reasons)}
+
+
 class LogOf(StrEnum):
     """Whose log."""
 
     WORKER = "worker"
+    COLLECTOR = "collector"
     KAFKA = "kafka"
     EXPORT = "export"
     POSTGRES = "postgres"
@@ -102,12 +116,13 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Print the log of the worker, of Kafka, of the export or of PostgreSQL."""
+    """Print the log of the worker, the collector, Kafka, the export or PostgreSQL."""
     from runfold.deploy.stack import StackPlaces
 
     places = StackPlaces(load_settings(data_dir=data_dir).home)
     path = {
         LogOf.WORKER: places.worker_log,
+        LogOf.COLLECTOR: places.collector_log,
         LogOf.KAFKA: places.kafka_log,
         LogOf.EXPORT: places.export_log,
         LogOf.POSTGRES: places.postgres / "postgres.log",

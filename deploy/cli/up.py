@@ -43,11 +43,12 @@ def up(
     dead_letter_cap: DeadLetterCap = None,
     postgres: Postgres = None,
 ) -> None:
-    """Start Kafka, PostgreSQL, the worker and the export in the foreground; Ctrl-C stops them.
+    """Start Kafka, PostgreSQL, the worker, the collector and the export; Ctrl-C stops them.
 
     Kafka and PostgreSQL are the real ones, with their data under the data directory, so the next
     `up` finds them again. With --broker HOST:PORT that Kafka is used and none is started, with
-    --postgres URL that PostgreSQL.
+    --postgres URL that PostgreSQL. A port of the collector that is taken is replaced by the next
+    free one; RUNFOLD_COLLECTOR_LISTEN chooses others.
     """
     run_stack(
         load_settings(
@@ -98,6 +99,7 @@ def _step(doing: str) -> Callable[[str], None]:
 def _say_what_next(stack: Stack, settings: Settings) -> None:
     OUT.print()
     OUT.print(f"  Kafka       [bold]{stack.broker}[/]")
+    OUT.print(f"  collector   [bold]{', '.join(stack.collector.addresses)}[/]")
     OUT.print(f"  lake        {settings.lake_dir}")
     OUT.print(f"  PostgreSQL  [bold]{stack.export.address}[/]")
     if stack.export.url_file is not None:

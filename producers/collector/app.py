@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runfold.producers.collector.collector import Collector
@@ -15,6 +16,8 @@ from runfold.producers.collector.native import native_routes
 from runfold.producers.collector.standing import standing_routes
 
 _NO_API = "other"
+_ENDING = Response("the collector ends: send it again", 503, {"Retry-After": "1"}, "text/plain")
+"""To requests that were begun, and have not ended when the time to drain is over."""
 
 
 def build_app(collector: Collector, first: Iterable[APIRouter] = ()) -> FastAPI:
@@ -54,7 +57,7 @@ class _Counting:
             await self._app(scope, receive, send)
             return
         begun = time.perf_counter()
-        status = 500
+        status = 0
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -64,6 +67,10 @@ class _Counting:
 
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if not self._collector.draining.begun or status:
+                raise
+            await _ENDING(scope, receive, sending)
         finally:
             tags = getattr(scope.get("route"), "tags", None) or [_NO_API]
-            self._collector.counts.request(str(tags[0]), status, time.perf_counter() - begun)
+            self._collector.counts.request(str(tags[0]), status or 500, time.perf_counter() - begun)

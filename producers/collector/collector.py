@@ -24,6 +24,13 @@ class CollectorSettings:
     body: BodyLimits = field(default_factory=BodyLimits)
 
 
+@dataclass(slots=True)
+class Draining:
+    """Whether the collector ends: what was begun is finished, and nothing new should come."""
+
+    begun: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Collector:
     """The parts that the APIs share."""
@@ -32,6 +39,7 @@ class Collector:
     settings: CollectorSettings = field(default_factory=CollectorSettings)
     access: Access = field(default_factory=OpenAccess)
     counts: Counts = field(default_factory=Counts)
+    draining: Draining = field(default_factory=Draining)
 
     async def body(self, request: Request) -> bytes:
         """Return a request's body, unpacked. Raises: Problem."""

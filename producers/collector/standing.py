@@ -23,10 +23,12 @@ def standing_routes(collector: Collector) -> APIRouter:
 
     @router.get("/readyz", summary="Whether events can be taken")
     async def readyz() -> Response:
+        if collector.draining.begun:
+            return _not_ready("draining", "it finishes what was begun, and ends")
         try:
             await collector.log.connect()
         except BrokerUnavailable as error:
-            return _json(503, {"ready": False, "reasons": [str(error)]})
+            return _not_ready(error.code, str(error))
         return _json(200, {"ready": True, "reasons": []})
 
     @router.get("/metrics", summary="Counts for Prometheus")
@@ -36,6 +38,11 @@ def standing_routes(collector: Collector) -> APIRouter:
         return Response(collector.counts.render(), headers={"Content-Type": _TEXT_FORMAT})
 
     return router
+
+
+def _not_ready(reason: str, message: str) -> Response:
+    reasons = [{"reason": reason, "message": message}]
+    return _json(503, {"ready": False, "reasons": reasons})
 
 
 def _json(status: int, content: object) -> Response:

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from runfold.schemas.codec.decoder import decode_event
 from runfold.schemas.event import Event
-from tests.integration.stack_parts import wait_until
+from tests.integration.stack_parts import WAIT_SECONDS, wait_until
 
 
 class CollectorProcess:
@@ -38,28 +38,56 @@ class CollectorProcess:
         self.topic = topic
         self._bootstrap = bootstrap
         self._status = folder / "collector.json"
-        command = [
+        self._command = [
             sys.executable, "-m", "runfold.deploy", "collector", "--broker", bootstrap,
             "--data-dir", str(folder), "--status-file", str(self._status),
-            "--listen", "127.0.0.1:0", *options,
+            "--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0", *options,
         ]  # fmt: skip
-        told = {**os.environ, "RUNFOLD_TOPIC": topic, **(environment or {})}
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, env=told)
+        self._told = {**os.environ, "RUNFOLD_TOPIC": topic, **(environment or {})}
+        self.log.write_bytes(b"")
+        self.process = self._start()
 
     def __enter__(self) -> CollectorProcess:
-        wait_until(lambda: self._status.exists() or self._ended(), "it listens", workers=[self])
-        assert not self._ended(), self.said()
+        self._wait()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.kill()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, _, port = str(json.loads(self._status.read_text())["addresses"][0]).rpartition(":")
+        return host, int(port)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return f"http://{json.loads(self._status.read_text())['addresses'][0]}"
+        """Where it listens, for a client."""
+        host, port = self.address
+        return f"http://{host}:{port}"
+
+    @property
+    def health_url(self) -> str:
+        """Where it answers health checks."""
+        return f"http://{json.loads(self._status.read_text())['health']}"
+
+    def start_again(self, *options: str) -> None:
+        """Start one that has ended once more, with more options, and return when it listens."""
+        assert self._ended()
+        self._command += options
+        self._status.unlink(missing_ok=True)
+        self.process = self._start()
+        self._wait()
+
+    def stop(self) -> int:
+        """End it as an operator would; return its exit code."""
+        self.process.terminate()
+        return self.process.wait(WAIT_SECONDS)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
 
     def said(self) -> str:
         """Return what it logged."""
@@ -71,6 +99,14 @@ class CollectorProcess:
         for event in await events_of(self._bootstrap, self.topic):
             runs[event.run_id].setdefault(event.event_id, event)
         return [event for run in runs.values() for event in run.values()]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            return subprocess.Popen(self._command, stdout=output, stderr=output, env=self._told)
+
+    def _wait(self) -> None:
+        wait_until(lambda: self._status.exists() or self._ended(), "it listens", workers=[self])
+        assert not self._ended(), self.said()
 
     def _ended(self) -> bool:
         return self.process.poll() is not None

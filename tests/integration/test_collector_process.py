@@ -1,0 +1,108 @@
+"""`runfold collector` as a process: how it drains and ends, and what it does without Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from runfold.deploy.embedded import KafkaServer
+from tests.collector_process import CollectorProcess
+from tests.memory_log import wait_until
+
+PATIENCE_SECONDS = 60.0
+
+
+def line(number: int) -> bytes:
+    """Return an event as a client's journal has it."""
+    return orjson.dumps(
+        {
+            "event_id": f"process-{number}",
+            "run_id": f"run-{number % 5}",
+            "event_type": "run.started",
+            "occurred_at": 1_763_700_000_000_000 + number,
+        }
+    )
+
+
+def post(collector: CollectorProcess, *numbers: int) -> httpx.Response:
+    """Send events, and wait for the answer longer than the collector may take."""
+    body = b"\n".join(map(line, numbers))
+    return httpx.post(f"{collector.url}/api/v1/events", content=body, timeout=PATIENCE_SECONDS)
+
+
+def half_a_request(collector: CollectorProcess, body: bytes) -> socket.socket:
+    """Begin a request, and send half of its body."""
+    client = socket.create_connection(collector.address, timeout=PATIENCE_SECONDS)
+    head = f"POST /api/v1/events HTTP/1.1\r\nhost: here\r\ncontent-length: {len(body)}\r\n\r\n"
+    client.sendall(head.encode() + body[: len(body) // 2])
+    return client
+
+
+def records_in(kafka: KafkaServer, topic: str) -> int:
+    """Return how many records a topic holds."""
+
+    async def count() -> int:
+        async with AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap) as consumer:
+            places = [
+                TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic) or ()
+            ]
+            return sum((await consumer.end_offsets(places)).values())
+
+    return asyncio.run(count())
+
+
+def test_what_was_begun_is_finished_at_a_sigterm_and_a_second_one_ends_at_once(
+    kafka: KafkaServer, topic_name: str, tmp_path: Path
+) -> None:
+    with CollectorProcess(kafka.bootstrap, topic_name, tmp_path) as collector:
+        assert httpx.get(f"{collector.health_url}/").json()["status"] == "Server available"
+        assert httpx.get(f"{collector.health_url}/api/v1/events").status_code == 404
+        assert post(collector, 1, 2).json() == {"accepted": 2, "rejected": []}
+        with half_a_request(collector, line(3)) as client:
+            collector.process.terminate()
+            ready = f"{collector.health_url}/readyz"
+            wait_until(lambda: httpx.get(ready).status_code == 503, seconds=PATIENCE_SECONDS)
+            assert httpx.get(ready).json()["reasons"][0]["reason"] == "draining"
+            assert httpx.get(f"{collector.health_url}/").status_code == 503
+            client.sendall(line(3)[len(line(3)) // 2 :])
+            assert b'{"accepted":1,"rejected":[]}' in client.recv(4096)
+        assert collector.process.wait(PATIENCE_SECONDS) == 0
+        assert records_in(kafka, topic_name) == 3
+
+        collector.start_again()
+        with half_a_request(collector, line(4)):
+            ready = f"{collector.health_url}/readyz"
+            collector.process.terminate()
+            wait_until(lambda: httpx.get(ready).status_code == 503, seconds=PATIENCE_SECONDS)
+            collector.process.terminate()
+            assert collector.process.wait(PATIENCE_SECONDS) == -signal.SIGTERM
+        assert records_in(kafka, topic_name) == 3
+
+
+def test_without_kafka_clients_are_told_to_come_back_and_nobody_complains(
+    kafka_server_factory: Callable[..., KafkaServer], topic_name: str, tmp_path: Path
+) -> None:
+    broker = kafka_server_factory()
+    broker.start()
+    broker.wait_ready()
+    with CollectorProcess(broker.bootstrap, topic_name, tmp_path) as collector:
+        assert post(collector, 1).status_code == 200
+        broker.pause()
+        refused = post(collector, 2, 3, 4)
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        ready = f"{collector.health_url}/readyz"
+        wait_until(lambda: httpx.get(ready, timeout=60).status_code == 503)
+        broker.resume()
+        wait_until(lambda: post(collector, 2, 3, 4).status_code == 200, seconds=PATIENCE_SECONDS)
+        collector.process.terminate()
+        assert collector.process.wait(PATIENCE_SECONDS) == 0
+        assert "never retrieved" not in collector.said()
+        assert "Traceback" not in collector.said()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from runfold.deploy.embedded import KafkaServer
+from runfold.deploy.log_lag import log_bounds
 from tests.collector_process import CollectorProcess
 from tests.memory_log import wait_until
 
@@ -47,15 +47,7 @@ def half_a_request(collector: CollectorProcess, body: bytes) -> socket.socket:
 
 def records_in(kafka: KafkaServer, topic: str) -> int:
     """Return how many records a topic holds."""
-
-    async def count() -> int:
-        async with AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap) as consumer:
-            places = [
-                TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic) or ()
-            ]
-            return sum((await consumer.end_offsets(places)).values())
-
-    return asyncio.run(count())
+    return asyncio.run(log_bounds(kafka.bootstrap, topic)).records
 
 
 def test_what_was_begun_is_finished_at_a_sigterm_and_a_second_one_ends_at_once(
@@ -72,7 +64,7 @@ def test_what_was_begun_is_finished_at_a_sigterm_and_a_second_one_ends_at_once(
             assert httpx.get(ready).json()["reasons"][0]["reason"] == "draining"
             assert httpx.get(f"{collector.health_url}/").status_code == 503
             client.sendall(line(3)[len(line(3)) // 2 :])
-            assert b'{"accepted":1,"rejected":[]}' in client.recv(4096)
+            assert b'{"accepted":1,"rejected":[]}' in client.makefile("rb").read()
         assert collector.process.wait(PATIENCE_SECONDS) == 0
         assert records_in(kafka, topic_name) == 3
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,8 +27,8 @@ class Home:
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / ".runfold"
-        self._environment = os.environ | {"HOME": str(folder), "NO_COLOR": "1"}
-        self._environment.setdefault("XDG_CACHE_HOME", str(Path("~/.cache").expanduser()))
+        self.environment = os.environ | {"HOME": str(folder), "NO_COLOR": "1"}
+        self.environment.setdefault("XDG_CACHE_HOME", str(Path("~/.cache").expanduser()))
         self._output = folder / "up.log"
         self.up: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +37,7 @@ class Home:
 
     def type(self, *words: str, code: int = 0) -> str:
         done = subprocess.run(
-            self.command(*words), env=self._environment, capture_output=True, text=True, check=False
+            self.command(*words), env=self.environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
@@ -44,7 +45,7 @@ class Home:
     def start(self, *words: str) -> None:
         with self._output.open("wb") as output:
             self.up = subprocess.Popen(
-                self.command(*words), env=self._environment, stdout=output, stderr=output
+                self.command(*words), env=self.environment, stdout=output, stderr=output
             )
         wait_until(lambda: bool(running_stack(self.data)), "the stack is up", workers=[self])
 
@@ -59,6 +60,10 @@ class Home:
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = json.loads(self.type("status", "--format", "json"))
         return status
+
+    def ready(self) -> bool:
+        status = self.status()
+        return bool(status.get("worker_ready")) and bool(status.get("collector_ready"))
 
     def runs_by_status(self) -> dict[str, int]:
         sql = "select recorded_status as status, count(*) as runs from runs group by 1"
@@ -88,10 +93,18 @@ def test_a_demo_is_counted_as_it_was_published_also_after_kills_and_restarts(hom
     worker = read_status(home.data / "run" / "worker.json")
     assert worker is not None
     os.kill(worker["pid"], signal.SIGKILL)
+    collector = read_status(home.data / "run" / "collector.json")
+    assert collector is not None
+    os.kill(collector["pid"], signal.SIGKILL)
     wait_until(lambda: home.status().get("lag_records") == 0, "folded", workers=[home])
-    wait_until(lambda: home.status()["worker_ready"] is True, "ready", workers=[home])
+    wait_until(home.ready, "ready", workers=[home])
+    again = read_status(home.data / "run" / "collector.json")
+    assert again is not None
+    assert again["pid"] != collector["pid"]
+    assert again["addresses"] == collector["addresses"]
     findings = json.loads(home.type("doctor", "--format", "json"))
-    assert [each["well"] for each in findings if each["name"] == "worker"] == [True]
+    well = {each["name"]: each["well"] for each in findings}
+    assert (well["worker"], well["collector"]) == (True, True)
     expected = counted(demo)
     assert home.runs_by_status() == expected
     assert home.stop() == 0
@@ -127,8 +140,17 @@ def test_quickstart_shows_runs_and_a_second_stack_over_the_same_data_is_refused(
     assert home.stop(signal.SIGTERM) == 0
 
 
-def test_up_uses_a_broker_that_is_given_and_starts_none(home: Home, kafka: KafkaServer) -> None:
-    home.start("up", "--broker", kafka.bootstrap)
+def test_up_uses_a_broker_that_is_given_and_free_ports_where_the_usual_are_taken(
+    home: Home, kafka: KafkaServer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        home.environment["RUNFOLD_COLLECTOR_LISTEN"] = f"127.0.0.1:{port},127.0.0.1:0"
+        home.start("up", "--broker", kafka.bootstrap)
+        moved, free = home.status()["collector_listens_at"]
+        assert int(moved.rpartition(":")[2]) > port
+        assert moved != free
+        assert f"127.0.0.1:{port} is taken, so the collector uses {moved}" in home.said()
     assert home.status()["broker"] == kafka.bootstrap
     assert not (home.data / "kafka").exists()
     assert home.stop() == 0

@@ -114,14 +114,12 @@ class CollectorProcess:
 
 async def events_of(bootstrap: str, topic: str) -> list[Event]:
     """Return all events of a topic, repeated ones too, those of a partition in order."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        await consumer.topics()  # until then it knows of none
         partitions = [
             TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic) or ()
         ]
-        consumer.assign(partitions)
         found: list[Event] = []
         for partition, end in (await consumer.end_offsets(partitions)).items():
             while await consumer.position(partition) < end:

@@ -181,13 +181,20 @@ def promote(settings: Settings, name: str, *, on_records: OnRecords) -> StateSet
             f"the replay {name!r} is of {chosen.source}: runs that began earlier are not whole in "
             "it, so it cannot serve"
         )
-    fold = find_fold(chosen.fold)
-    lake = LocalLake(root, replay=name)
-    for place in _logs_in(root):
+    fold_stored_events(LocalLake(root, replay=name), on_records=on_records)
+    serve(root, name)
+    prepare_lake(root)
+    return chosen
+
+
+def fold_stored_events(lake: LocalLake, *, on_records: OnRecords) -> None:
+    """Bring the states of `lake` up to its last stored event.
+
+    Raises: LakeUnavailable, LakeCorrupt (retry).
+    """
+    fold = find_fold(lake.states.fold)
+    for place in _logs_in(lake.root):
         point = lake.resume(place)
         if point.next_offset is not None and point.events_end is not None:
             table = RunTable(place, point.next_offset, point.runs, fold=fold)
             catch_up(table, lake, point.events_end, on_records=on_records)
-    serve(root, name)
-    prepare_lake(root)
-    return chosen

@@ -9,6 +9,7 @@ import typer
 
 from runfold.deploy.cli.accept import accept_app
 from runfold.deploy.cli.audit import audit
+from runfold.deploy.cli.backup import backup, restore
 from runfold.deploy.cli.collector import collector
 from runfold.deploy.cli.compact import compact
 from runfold.deploy.cli.demo import demo
@@ -72,6 +73,8 @@ app.command()(query)
 app.command()(audit)
 app.command()(compact)
 app.command()(export)
+app.command()(backup)
+app.command()(restore)
 app.command()(tail)
 app.command()(ship)
 app.command()(demo)

@@ -38,7 +38,7 @@ class Stored:
 def parts(root: LakePath) -> list[Part]:
     """Return all that can be compacted in the lake in `root`. Raises: LakeUnavailable."""
     with lake_errors(root, "list"):
-        return [Part(top, log) for top in _tops(root) for log in list_logs(top)]
+        return [Part(top, log) for top in tops(root) for log in list_logs(top)]
 
 
 def stored(root: LakePath) -> dict[Kind, Stored]:
@@ -47,7 +47,7 @@ def stored(root: LakePath) -> dict[Kind, Stored]:
     with lake_errors(root, "list"):
         for kind in Kind:
             sizes = []
-            for top in _tops(root):
+            for top in tops(root):
                 for file in list_whole_lake(top, kind)[0]:
                     with contextlib.suppress(FileNotFoundError):  # removed in this moment
                         sizes.append(at(file.path).stat().size_bytes)
@@ -90,6 +90,6 @@ def what_compaction_would_do(root: LakePath, grace: timedelta) -> CompactionCoun
     return planned
 
 
-def _tops(root: LakePath) -> list[LakePath]:
+def tops(root: LakePath) -> list[LakePath]:
     """Return the folders below which logs lie: the lake, and each set of states of its own."""
     return list(dict.fromkeys([root, *(states_root(root, each.name) for each in all_sets(root))]))

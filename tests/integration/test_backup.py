@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 from runfold.deploy.embedded import KafkaServer
 from runfold.deploy.log_lag import log_bounds
 from runfold.deploy.topic_copies import put_topic_back
-from runfold.producers.demo import generate_fleet
+from runfold.producers.demo import DemoRecord, generate_fleet
 from runfold.schemas.errors import ConfigurationError
 from runfold.schemas.topic import DEAD_LETTERS
 from runfold.sinks.backup.manifest import KeptTopic
@@ -107,8 +107,8 @@ async def test_a_lost_machine_is_restored_audited_and_goes_on(
     assert len(restored.rows("select distinct topic_id from events")) == 2
 
 
-def _bad(records: list[object]) -> int:
-    return sum(getattr(each, "bad", None) is not None for each in records)
+def _bad(records: Iterable[DemoRecord]) -> int:
+    return sum(each.bad is not None for each in records)
 
 
 async def test_a_topic_of_other_records_is_left_as_it_is(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runfold.schemas.errors import ConfigurationError, LakeCorrupt
+from runfold.schemas.lake import CompactionCounts
 from runfold.sinks.backup import taking
 from runfold.sinks.backup.choosing import choose_files, relative
 from runfold.sinks.backup.manifest import Manifest, backup_names, find_backup
@@ -134,7 +135,7 @@ def test_a_file_that_is_merged_away_meanwhile_is_no_failure(
 ) -> None:
     root, place = tmp_path / "lake", tmp_path / "backups"
     filled(root, 20)
-    real, compacted = choose_files, []
+    real, compacted = choose_files, list[CompactionCounts]()
 
     def choose_then_compact(root: LakePath) -> object:
         chosen = real(root)

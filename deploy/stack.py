@@ -122,7 +122,7 @@ class Stack:
             stops.callback(self.collector.stop, step)
             self.collector.start(step, self._lock.descriptor, self.broker)
             stops.callback(self.export.stop, step)
-            self.export.start(step, self._lock.descriptor)
+            self.export.start(step, self.broker, self._lock.descriptor)
             self._describe(stops)
             yield self
 

@@ -27,12 +27,14 @@ class StackExport:
         self._log = log
         self._server: PostgresServer | None = None
         self._exporter: GuardedChild | None = None
+        self._broker = ""
         self._lock_fd = -1
         self.address = _without_password(settings.postgres)
         self.url_file: Path | None = None
 
-    def start(self, step: Step, lock_fd: int) -> None:
+    def start(self, step: Step, broker: str, lock_fd: int) -> None:
         """Start both; the export inherits the lock of the stack. Raises: EmbeddedError."""
+        self._broker = broker
         self._lock_fd = lock_fd
         if self._settings.postgres is None:
             self._server = PostgresServer(self._folder)
@@ -84,7 +86,7 @@ class StackExport:
         url = self._server.url if self._server is not None else settings.postgres
         command = [
             sys.executable, "-m", "runfold.deploy", "export", "--follow",
-            "--lake", str(settings.lake_dir),
+            "--lake", str(settings.lake_dir), "--broker", self._broker,
             "--data-dir", str(settings.home),
         ]  # fmt: skip
         self._exporter = GuardedChild(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runfold.deploy.cli.figures import print_figures
-from runfold.deploy.cli.terminal import ERR, DataDir, Format, Lake, Postgres
+from runfold.deploy.cli.terminal import ERR, Broker, DataDir, Format, Lake, Postgres
 from runfold.deploy.settings import Settings, load_settings
 from runfold.schemas.errors import ConfigurationError, RunfoldError
 
@@ -41,6 +41,7 @@ def export(
         Format, typer.Option("--format", "-f", help="How to print what was done.")
     ] = Format.TABLE,
     lake: Lake = None,
+    broker: Broker = None,
     data_dir: DataDir = None,
 ) -> None:
     """Export what is new in the lake to PostgreSQL, for Grafana and for SQL from anywhere.
@@ -50,7 +51,7 @@ def export(
     """
     from runfold.deploy.log_output import configure_logging
 
-    settings = load_settings(postgres=postgres, lake=lake, data_dir=data_dir)
+    settings = load_settings(postgres=postgres, lake=lake, broker=broker, data_dir=data_dir)
     url = settings.postgres_url
     if url is None:
         raise ConfigurationError(
@@ -93,13 +94,14 @@ def _follow(settings: Settings, url: str, *, rebuild: bool) -> None:
     """Export until Ctrl-C or SIGTERM; wait where the lake or PostgreSQL cannot be asked."""
     import structlog
 
+    from runfold.deploy.log_ends import watched_log_ends
     from runfold.sinks.postgres import open_exporter
 
     log = structlog.get_logger(__name__)
-    with _stopping() as stop:
+    with _stopping() as stop, watched_log_ends(settings.bootstrap, settings.topic) as log_ends:
         while not stop.is_set():
             try:
-                with open_exporter(settings.lake_dir, url) as exporter:
+                with open_exporter(settings.lake_dir, url, log_ends=log_ends) as exporter:
                     if rebuild:
                         _report(exporter.rebuild())
                         rebuild = False

@@ -56,7 +56,8 @@ def connect(url: str) -> psycopg.Connection:
     except psycopg.ProgrammingError as error:
         raise ConfigurationError(f"not an address of PostgreSQL: {shown(url)}: {error}") from error
     with postgres_errors(f"no answer from PostgreSQL at {shown(url)}"):
-        connection = psycopg.connect(address)
+        connection = psycopg.connect(address, autocommit=True)
+        connection.execute("set timezone to 'UTC'")  # days are UTC days here as in the lake
     version = connection.info.server_version // 10_000
     if version < OLDEST_VERSION:
         connection.close()

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from runfold.schemas.offsets import LogPartition, OffsetRange
 from runfold.sinks.lake_files import Kind
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.postgres.connecting import connect, postgres_errors
+from runfold.sinks.postgres.emptying import empty_tables
 from runfold.sinks.postgres.event_rows import export_rows, forget_old_events
+from runfold.sinks.postgres.health import LogEnds, is_due, write_health
 from runfold.sinks.postgres.held import Held, held_in, new_ranges
+from runfold.sinks.postgres.lake_changes import (
+    fewer_rows,
+    kept_from,
+    note_serving,
+    note_trimmed,
+    why_rebuild,
+)
 from runfold.sinks.postgres.lake_reader import LakeReader, open_reader
 from runfold.sinks.postgres.migrations import LOCK, migrate
 from runfold.sinks.postgres.outcome import ExportCounts
 from runfold.sinks.postgres.run_rows import export_runs
 from runfold.sinks.postgres.stale import compute_stale, note_stale
 from runfold.sinks.postgres.watermarks import (
-    is_lost,
+    Exported,
+    count_rows,
     read_watermarks,
     with_more,
     write_watermarks,
@@ -33,12 +42,7 @@ OFFSETS_A_STEP = 250_000
 
 OnStep = Callable[[ExportCounts], None]
 """Called after each step with what it did."""
-
-_EMPTIED = (
-    *("run_rows", "event_rows", "error_rows", "transcript_rows", "dead_letters"),
-    *("metrics_hourly", "tools_daily", "costs_daily"),
-    *("stale_buckets", "watermarks", "export_state"),
-)
+Holding = Mapping[Kind, Held]
 
 
 class Exporter:
@@ -55,14 +59,19 @@ class Exporter:
         connection: psycopg.Connection,
         reader: LakeReader,
         *,
+        log_ends: LogEnds = dict,
         recent: timedelta = RECENT,
         offsets_a_step: int = OFFSETS_A_STEP,
     ) -> None:
+        """Shape: `log_ends` tells where the logs end, for the lag."""
         self._root = root
         self._connection = connection
         self._reader = reader
+        self._log_ends = log_ends
         self._recent = recent
         self._offsets_a_step = offsets_a_step
+        self._freshness: timedelta | None = None
+        self._has_counted = False
 
     def catch_up(self, on_step: OnStep = lambda _: None) -> ExportCounts:
         """Export what is new, and compute the figures that are stale by it.
@@ -72,23 +81,20 @@ class Exporter:
         """
         total = ExportCounts()
         with postgres_errors("the export was broken off"):
-            while True:
+            more = True
+            while more:
                 with self._transaction():
-                    reason = self._why_rebuild()
+                    held = self._hold()
+                    reason = self._why_rebuild(held)
                     if reason is None:
-                        step, more = self._step()
+                        step, more = self._step(held)
                 if reason is not None:
-                    total.add(self.rebuild(on_step, reason=reason))
-                    return total
+                    return self.rebuild(on_step, reason=reason)
                 total.add(step)
                 on_step(step)
-                if not more:
-                    break
             with self._transaction():
-                step = self._figures()
-            total.add(step)
-            if step.changed:
-                on_step(step)
+                self._compute_figures(total)
+            self._look(total)
         return total
 
     def rebuild(
@@ -96,22 +102,21 @@ class Exporter:
     ) -> ExportCounts:
         """Export all of the lake again, in one transaction: readers see the old rows until then.
 
-        Raises: as `catch_up`.
+        What retention has taken from the lake stays as it was exported. Raises: as `catch_up`.
         """
         total = ExportCounts(reason=reason)
-        with postgres_errors("the export was broken off"), self._transaction():
-            for table in _EMPTIED:
-                self._connection.execute(f"delete from runfold.{table}".encode())
-            self._reader.learn_names()
-            self._note_serving()
-            more = True
-            while more:
-                step, more = self._step()
-                total.add(step)
-                on_step(step)
-            step = self._figures()
-            total.add(step)
-            on_step(step)
+        with postgres_errors("the export was broken off"):
+            with self._transaction():
+                empty_tables(self._connection, kept_from(self._connection))
+                self._reader.learn_names()
+                note_serving(self._connection, self._root)
+                more = True
+                while more:
+                    step, more = self._step(self._hold())
+                    total.add(step)
+                    on_step(step)
+                self._compute_figures(total)
+            self._look(total)
         return total
 
     @contextmanager
@@ -120,91 +125,86 @@ class Exporter:
             self._connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
             yield
 
-    def _why_rebuild(self) -> str | None:
-        row = self._connection.execute(
-            "select value from runfold.export_state where name = 'states'"
-        ).fetchone()
-        serving = repr(serving_set(self._root))
-        if row is None:
-            self._note_serving()
-        elif row[0] != serving:
-            return "another set of states serves"
-        for kind in Kind:
-            exported = read_watermarks(self._connection, kind)
-            if is_lost(exported, self._held(kind).covered):
-                return f"the lake has lost {kind} that were exported"
-        return None
+    def _hold(self) -> Holding:
+        """List what the lake holds now."""
+        states = states_root(self._root, serving_set(self._root).name)
+        return {
+            Kind.EVENTS: held_in(self._root, Kind.EVENTS),
+            Kind.STATES: held_in(states, Kind.STATES),
+        }
 
-    def _note_serving(self) -> None:
-        self._connection.execute(
-            """
-            insert into runfold.export_state (name, value) values ('states', %s)
-            on conflict (name) do update set value = excluded.value
-            """,
-            [repr(serving_set(self._root))],
-        )
+    def _why_rebuild(self, held: Holding) -> str | None:
+        reason = why_rebuild(self._connection, self._root, held)
+        if reason is None:
+            note_trimmed(self._connection, self._reader, held[Kind.EVENTS])
+            # Counting takes longer than listing: once is enough for what happened before.
+            if not self._has_counted and fewer_rows(self._connection, self._reader):
+                reason = "the lake has not the rows that were exported"
+        self._has_counted = True
+        return reason
 
-    def _held(self, kind: Kind) -> Held:
-        root = self._root
-        if kind is Kind.STATES:
-            root = states_root(root, serving_set(root).name)
-        return held_in(root, kind)
-
-    def _step(self) -> tuple[ExportCounts, bool]:
+    def _step(self, held: Holding) -> tuple[ExportCounts, bool]:
         """Export some of what is new; tell whether there is more."""
         counts = ExportCounts(steps=1)
-        before = read_watermarks(self._connection, Kind.EVENTS)
-        more = self._export_events(before, counts)
-        self._export_states(before, counts)
+        events = read_watermarks(self._connection, Kind.EVENTS)
+        states = read_watermarks(self._connection, Kind.STATES)
+        if not events:
+            note_serving(self._connection, self._root)
+        if held[Kind.EVENTS].covered == events and held[Kind.STATES].covered == states:
+            return counts, False
+        self._reader.refresh()
+        more = self._export_events(held[Kind.EVENTS], events, counts)
+        self._export_states(held[Kind.STATES], states, events, counts)
         return counts, more
 
-    def _export_events(
-        self, before: dict[LogPartition, list[OffsetRange]], counts: ExportCounts
-    ) -> bool:
-        held = self._held(Kind.EVENTS)
+    def _export_events(self, held: Held, before: Exported, counts: ExportCounts) -> bool:
         new = new_ranges(held.covered, before, self._offsets_a_step)
-        recent_from = datetime.now(UTC) - self._recent
-        forget_old_events(self._connection, recent_from)
         if not new:
             return False
         self._reader.read_events(held.pieces(new))
-        export_rows(self._connection, self._reader, recent_from, _counting(counts))
+        recent_from = datetime.now(UTC) - self._recent
+        export_rows(self._connection, self._reader, recent_from, counts.count)
         note_stale(self._connection, self._reader, "from new_rows where dead_letter_reason is null")
-        write_watermarks(self._connection, Kind.EVENTS, with_more(before, new))
+        after = with_more(before, new)
+        write_watermarks(self._connection, Kind.EVENTS, after)
+        counted = self._reader.counts_of_new_rows()
+        count_rows(self._connection, counted)
         counts.records = sum(len(each) for ranges in new.values() for each in ranges)
-        [(counts.exported_recorded_at,)] = self._reader.rows(
-            "select max(recorded_at) from new_rows"
-        )
-        return bool(new_ranges(held.covered, before | with_more(before, new)))
+        counts.exported_recorded_at = max((each.recorded_at for each in counted), default=None)
+        return bool(new_ranges(held.covered, before | after))
 
     def _export_states(
-        self, before: dict[LogPartition, list[OffsetRange]], counts: ExportCounts
+        self, held: Held, exported: Exported, events: Exported, counts: ExportCounts
     ) -> None:
-        exported = read_watermarks(self._connection, Kind.STATES)
-        held = self._held(Kind.STATES)
         new = new_ranges(held.covered, exported)
-        if not new:
-            return
-        self._reader.read_states(held.pieces(new))
-        _counting(counts)("run_rows", export_runs(self._connection, self._reader, before))
-        write_watermarks(self._connection, Kind.STATES, with_more(exported, new))
+        if new:
+            self._reader.read_states(held.pieces(new))
+            counts.count("run_rows", export_runs(self._connection, self._reader, events))
+            write_watermarks(self._connection, Kind.STATES, with_more(exported, new))
 
-    def _figures(self) -> ExportCounts:
-        counts = ExportCounts()
-        compute_stale(self._connection, self._reader, _counting(counts))
-        return counts
+    def _compute_figures(self, counts: ExportCounts) -> None:
+        compute_stale(self._connection, self._reader, counts.count)
 
-
-def _counting(counts: ExportCounts) -> Callable[[str, int], None]:
-    def count(table: str, rows: int) -> None:
-        if rows:
-            counts.rows[table] += rows
-
-    return count
+    def _look(self, done: ExportCounts) -> None:
+        """Write how the pipeline is, and forget what is old, where that is due."""
+        if done.exported_recorded_at is not None:
+            self._freshness = datetime.now(UTC) - done.exported_recorded_at
+        with self._transaction():
+            if is_due(self._connection):
+                forget_old_events(self._connection, datetime.now(UTC) - self._recent)
+                held = held_in(self._root, Kind.EVENTS)
+                write_health(self._connection, self._root, held, self._log_ends, self._freshness)
 
 
 @contextmanager
-def open_exporter(root: LakePath, url: str, **options: object) -> Iterator[Exporter]:
+def open_exporter(
+    root: LakePath,
+    url: str,
+    *,
+    log_ends: LogEnds = dict,
+    recent: timedelta = RECENT,
+    offsets_a_step: int = OFFSETS_A_STEP,
+) -> Iterator[Exporter]:
     """Connect the lake in `root` with PostgreSQL, and bring its tables up to date.
 
     Raises: LakeUnavailable, ConfigurationError, PostgresUnavailable (retry), PostgresRefused.
@@ -212,4 +212,11 @@ def open_exporter(root: LakePath, url: str, **options: object) -> Iterator[Expor
     with open_reader(root) as reader, connect(url) as connection:
         with postgres_errors("the tables cannot be made"):
             migrate(connection)
-        yield Exporter(root, connection, reader, **options)  # type: ignore[arg-type]
+        yield Exporter(
+            root,
+            connection,
+            reader,
+            log_ends=log_ends,
+            recent=recent,
+            offsets_a_step=offsets_a_step,
+        )

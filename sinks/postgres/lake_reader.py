@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
 
 from runfold.schemas.codec.arrow import lake_event_schema, lake_state_schema
 from runfold.schemas.errors import LakeUnavailable
+from runfold.schemas.offsets import LogPartition
 from runfold.sinks.fold_words import fold_words
 from runfold.sinks.lake_connection import lake_connection
 from runfold.sinks.lake_files import check_lake
@@ -30,6 +31,16 @@ from runfold.sinks.views import (
 )
 
 _MEMORY_LIMIT = "1GB"
+
+
+class RowCounts(NamedTuple):
+    """What the rows of one partition are, and when the log took the last one."""
+
+    events: int
+    dead_letters: int
+    recorded_at: datetime
+    topic_id: str
+    partition: int
 
 
 class LakeReader:
@@ -107,11 +118,11 @@ class LakeReader:
 
     def refresh(self) -> None:
         """List the lake again, for the views."""
-        self._run(listed_views_sql(self._root))
         self._run(listing_sql(self._root))
 
     def learn_names(self) -> None:
-        """Make `run_names` of all states of the lake."""
+        """Make the views over the lake as it serves now, and `run_names` of all its states."""
+        self._run(listed_views_sql(self._root))
         self.refresh()
         self._run(
             """
@@ -123,6 +134,44 @@ class LakeReader:
             select run_id, parent_run_id, agent_name, project from lake_states
             """
         )
+
+    def counts_of_new_rows(self) -> list[RowCounts]:
+        """Return what `new_rows` are, by partition."""
+        counted = self.rows(
+            """
+            select count(*) filter (dead_letter_reason is null), count(dead_letter_reason),
+                   max(recorded_at), topic_id, partition
+            from new_rows group by topic_id, partition
+            """
+        )
+        return [RowCounts(*each) for each in counted]
+
+    def row_counts(self, ends: list[tuple[str, int, int]]) -> dict[tuple[str, int], int]:
+        """Return how many rows the lake has of each partition before an offset.
+
+        Shape: `ends` has topic id, partition and that offset.
+        """
+        return {
+            (topic_id, partition): events + dead_letters
+            for topic_id, partition, end in ends
+            for _, events, dead_letters in [
+                self.what_is_left(LogPartition(topic_id, partition), end)
+            ]
+        }
+
+    def what_is_left(self, log: LogPartition, end: int) -> tuple[datetime | None, int, int]:
+        """Return since when the lake has rows of `log`, and its events and dead letters.
+
+        Shape: of the offsets before `end`.
+        """
+        [row] = self.rows(
+            """
+            select min(recorded_at), count(*) - count(dead_letter_reason), count(dead_letter_reason)
+            from lake_rows where topic_id = $topic_id and partition = $partition and "offset" < $end
+            """,
+            {"topic_id": log.topic_id, "partition": log.partition, "end": end},
+        )
+        return row[0], row[1], row[2]
 
     def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Return what a question gives."""

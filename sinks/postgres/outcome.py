@@ -30,6 +30,11 @@ class ExportCounts:
         self.exported_recorded_at = other.exported_recorded_at or self.exported_recorded_at
         self.reason = self.reason or other.reason
 
+    def count(self, table: str, rows: int) -> None:
+        """Count rows that were written."""
+        if rows:
+            self.rows[table] += rows
+
     @property
     def changed(self) -> bool:
         """Whether anything was written."""

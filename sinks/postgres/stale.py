@@ -30,6 +30,13 @@ class Figures:
 
 FIGURES = (
     Figures("metrics_hourly", "hour", "hour", "event_type = 'metric.recorded'"),
+    Figures(
+        "spans_hourly",
+        "hour",
+        "hour",
+        "(event_type = 'span.ended' or (event_type in ('custom', 'error.raised')"
+        " and contains(attributes, '\"system.project_name\"')))",
+    ),
     Figures("tools_daily", "day", "day", "event_type = 'tool.ended'"),
     Figures(
         "costs_daily",
@@ -40,6 +47,12 @@ FIGURES = (
         " or cache_write_tokens is not null or reasoning_tokens is not null)",
     ),
 )
+
+
+_TAKEN = """
+with taken as (delete from runfold.stale_buckets returning what, bucket)
+select what, bucket from taken except select what, bucket from runfold.frozen_buckets
+"""
 
 
 def note_stale(connection: psycopg.Connection, reader: LakeReader, events: str) -> None:
@@ -63,20 +76,34 @@ def note_stale(connection: psycopg.Connection, reader: LakeReader, events: str) 
         )
 
 
-def compute_stale(
-    connection: psycopg.Connection,
-    reader: LakeReader,
-    on_rows: Callable[[str, int], None],
-) -> None:
-    """Compute the stale figures again, from the lake as it is now."""
-    reader.refresh()
+def freeze(connection: psycopg.Connection, before: datetime) -> None:
+    """Let the figures of all hours and days that began `before` stay as they are."""
     for each in FIGURES:
-        buckets = [
-            bucket
-            for (bucket,) in connection.execute(
-                "delete from runfold.stale_buckets where what = %s returning bucket", [each.table]
+        connection.execute(
+            sql.SQL(
+                "insert into runfold.frozen_buckets (what, bucket)"
+                " select distinct {}, {} from runfold.{} where {} < {} on conflict do nothing"
+            ).format(
+                sql.Literal(each.table),
+                sql.SQL(
+                    "{}::timestamp at time zone 'UTC'" if each.length == "day" else "{}"
+                ).format(sql.Identifier(each.column)),
+                sql.Identifier(each.table),
+                sql.Identifier(each.column),
+                sql.Literal(before),
             )
-        ]
+        )
+
+
+def compute_stale(
+    connection: psycopg.Connection, reader: LakeReader, on_rows: Callable[[str, int], None]
+) -> None:
+    """Compute the stale figures that are not frozen again, from the lake as it is now."""
+    stale = connection.execute(_TAKEN).fetchall()
+    if stale:
+        reader.refresh()
+    for each in FIGURES:
+        buckets = [bucket for what, bucket in stale if what == each.table]
         if buckets:
             on_rows(each.table, _compute(connection, reader, each, buckets))
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
-from runfold.schemas.offsets import LogPartition, OffsetRange, merge_ranges, without
+from runfold.schemas.offsets import LogPartition, OffsetRange, merge_ranges
 from runfold.sinks.lake_files import Kind
+from runfold.sinks.postgres.lake_reader import RowCounts
 
 Exported = dict[LogPartition, list[OffsetRange]]
 
@@ -45,6 +46,20 @@ def write_watermarks(
         )
 
 
+def count_rows(connection: psycopg.Connection, counts: Sequence[RowCounts]) -> None:
+    """Add to the counts of what was exported."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            update runfold.watermarks
+            set events = events + %s, dead_letters = dead_letters + %s,
+                recorded_at = greatest(recorded_at, %s)
+            where kind = 'events' and topic_id = %s and partition = %s
+            """,
+            counts,
+        )
+
+
 def _text(ranges: Sequence[OffsetRange]) -> str:
     return "{" + ",".join(f"[{each.first},{each.next_offset})" for each in ranges) + "}"
 
@@ -52,18 +67,3 @@ def _text(ranges: Sequence[OffsetRange]) -> str:
 def with_more(exported: Exported, more: Mapping[LogPartition, list[OffsetRange]]) -> Exported:
     """Return the logs of `more` with what is exported of them when that is, too."""
     return {log: merge_ranges([*exported.get(log, ()), *ranges]) for log, ranges in more.items()}
-
-
-def is_lost(exported: Exported, held: Mapping[LogPartition, list[OffsetRange]]) -> bool:
-    """Tell whether the lake no longer holds some of what was exported.
-
-    What retention has taken from the beginning of a log is no loss.
-    """
-    for log, ranges in exported.items():
-        covered = held.get(log)
-        if not covered:
-            return True
-        gone = without(ranges, covered)
-        if any(each.last > covered[0].first for each in gone):
-            return True
-    return False

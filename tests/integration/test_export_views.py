@@ -1,0 +1,340 @@
+"""Views with the names of the earlier systems: their panels' questions, answers counted by hand."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from runfold.deploy.embedded.postgres import PostgresServer
+from runfold.schemas.event import Event
+from runfold.sinks.postgres import open_exporter
+from tests.lakes_of_events import LakeOfEvents, event, now_us
+from tests.postgres_tables import Row
+
+SESSION = "s-1@host-1"
+HOUR = 3600
+
+
+def framework_event(number: int, at: float, **said: Any) -> Event:
+    """Return what the collector makes of an item that the Agent Framework sent."""
+    attributes = {
+        "event_type": "hook_decision", "hook_name": "pre", "mode": "direct",
+        "execution_type": "llm", "success": True, "error_count": 0, "working_dir": "/w",
+        "model_tier": "haiku",
+    }  # fmt: skip
+    columns = {"agent_name": "guard", "decision": "APPROVE", "duration_ms": 100.0, "model": "m"}
+    for name, value in said.items():
+        (columns if name in columns else attributes)[name] = value
+    return event(
+        SESSION,
+        "decision.made",
+        at,
+        event_id=f"af-{number}",
+        name="hook_decision",
+        host="host-1",
+        session_id="s-1",
+        tool_name="Bash",
+        attributes=json.dumps(attributes),
+        **columns,
+    )
+
+
+FRAMEWORK = [
+    event(SESSION, "run.started", -1, job_type="agent_framework", session_id="s-1", host="host-1"),
+    framework_event(
+        1, 0, cost=0.25, prompt_tokens=100, cached_tokens=40, completion_tokens=20,
+        reasoning_tokens=5, total_tokens=120, client_version="1.0",
+    ),
+    framework_event(
+        2, 60, duration_ms=300.0, generation_id="gen-1", prompt_tokens=50, completion_tokens=10,
+        total_tokens=60, extra_data={"k": "v"},
+    ),
+    framework_event(3, 120, decision="DENY", agent_name="clerk", execution_type="typescript"),
+    framework_event(
+        4, HOUR, decision="ERROR", agent_name="clerk", success=False, error_count=2, mode="lazy"
+    ),
+    event(
+        SESSION, "custom", HOUR + 9, event_id="af-cost-x", name="cost.added", cost_usd=0.5,
+        session_id="s-1", attributes='{"generation_id":"gen-1"}',
+    ),
+    *(
+        event(
+            SESSION, "transcript.saved", at, event_id=f"af-t{at}", session_id="s-1", host=host,
+            attributes=json.dumps({"messages": said, "message_counts": {"user": len(said)}}),
+        )
+        for at, host, said in ((1, "host-1", ["a"]), (2, "host-2", ["a", "b"]))
+    ),
+]  # fmt: skip
+
+SYSTEM = {"system.project_name": "omni", "system.os": "Linux", "system.python_version": "3.12"}
+OF_PROJECT = {"project": "omni", "agent_name": "omni", "agent_version": "1.0", "user_id": "u"}
+
+
+def automagik(kind: str, at: float, name: str, *, beside: Row | None = None, **said: Any) -> Event:
+    """Return what the Automagik clients record."""
+    attributes = json.dumps((beside or {}) if beside is not None else SYSTEM)
+    return event("a-run", kind, at, name=name, attributes=attributes, **OF_PROJECT, **said)
+
+
+AUTOMAGIK = [
+    automagik("custom", 0, "omni.used"),
+    automagik("custom", 61, "omni.used", duration_ms=40.0),
+    automagik("error.raised", 62, "automagik.error", error_type="ValueError", error_message="no"),
+    automagik("span.ended", HOUR, "GET /", beside={"service.name": "web"}, duration_ms=20.0),
+    automagik("metric.recorded", 1, "depth", beside={"metric_type": "gauge"}, value=4.0),
+    automagik("metric.recorded", 2, "sent", beside={"metric_type": "counter"}, value=2.5),
+    automagik("metric.recorded", 3, "sent", beside={"metric_type": "counter"}, value=1.0),
+    automagik(
+        "log.written", 4, "error",
+        beside={"severity_text": "ERROR", "severity_number": 17, "message": "it broke"},
+    ),
+    automagik("log.written", 5, "fatal", beside={"severity_text": "FATAL", "message": "worse"}),
+]  # fmt: skip
+
+LOCAL_TELEMETRY = [
+    event(
+        "20260101T000000Z-crawler-1", "run.started", 0, agent_name="crawler", job_type="crawl",
+        status="running", items_discovered=3, host="h",
+        attributes=json.dumps(
+            {"event_id": "e-1", "start_time": "2026-01-01T00:00:00Z", "product": "words",
+             "metrics_json": {"pages": 3}}
+        ),
+    ),
+    event("20260101T000000Z-crawler-1", "custom", 1, name="checkpoint", attributes='{"page":2}'),
+    event(
+        "20260101T000000Z-crawler-1", "commit.associated", 2, git_commit_hash="abc1234",
+        git_commit_source="llm", git_commit_author="Ann", git_repo="r", git_branch="main",
+    ),
+    event(
+        "20260101T000000Z-crawler-1", "run.ended", 5, status="failed", error_message="no route",
+        items_failed=1,
+    ),
+    event(
+        "20260101T000000Z-crawler-1~0a1b2c3d", "run.started", 9, agent_name="crawler",
+        job_type="crawl", attributes='{"event_id":"e-2"}',
+    ),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def views(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give a database with what clients of the earlier systems sent, late costs after all else."""
+    root = tmp_path_factory.mktemp("earlier")
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("drop database if exists earlier_systems")
+        connection.execute("create database earlier_systems")
+    database = postgres.url_of("earlier_systems")
+    lake = LakeOfEvents(root)
+    with open_exporter(root, database) as exporter:
+        for each in (FRAMEWORK, AUTOMAGIK, LOCAL_TELEMETRY):
+            lake.put(*each, recorded_at_us=now_us())
+            exporter.catch_up()
+    return database
+
+
+def ask(database: str, schema: str, question: str) -> list[tuple[Any, ...]]:
+    """Ask as a user of an earlier system does: names without a schema."""
+    with psycopg.connect(database, options=f"-csearch_path={schema}") as connection:
+        return connection.execute(question.encode()).fetchall()
+
+
+POSITIVE = "decision in ('APPROVE', 'CONFIRM', 'SUCCESS', 'CONTINUE')"
+SHARE = "round(100.0 * count(*) filter (where {}) / nullif(count(*), 0), 2)"
+HALF = Decimal("50.00")
+
+
+@pytest.mark.parametrize(
+    ("panel", "answer"),
+    [
+        ("select count(*) from telemetry_events", [(4,)]),
+        (f"select {SHARE.format(POSITIVE)} from telemetry_events", [(HALF,)]),
+        (
+            "select percentile_cont(0.95) within group (order by latency_ms) from telemetry_events",
+            [(pytest.approx(270.0),)],
+        ),
+        (
+            "select count(distinct host_id), count(distinct agent_name),"
+            " count(distinct model_name) from telemetry_events",
+            [(1, 2, 1)],
+        ),
+        (f"select {SHARE.format('success')} from telemetry_events", [(Decimal("75.00"),)]),
+        ("select count(*) from telemetry_events where execution_type = 'llm'", [(3,)]),
+        (
+            "select count(*) filter (where decision = 'CONTINUE'),"
+            " count(*) filter (where decision in ('APPROVE', 'CONFIRM', 'SUCCESS')),"
+            " count(*) filter (where decision = 'DENY'), count(*) filter (where decision = 'ERROR')"
+            " from telemetry_events group by date_trunc('hour', created_at) order by 1, 2 desc",
+            [(0, 2, 1, 0), (0, 0, 0, 1)],
+        ),
+        (
+            "select agent_name, count(*), count(distinct session_id),"
+            " count(*) filter (where decision = 'DENY'), count(*) filter (where not success),"
+            f" {SHARE.format(POSITIVE)}, {SHARE.format('success')},"
+            f" {SHARE.format(chr(39).join(['mode = ', 'direct', '']))},"
+            " avg(latency_ms) filter (where execution_type = 'llm'), sum(error_count)"
+            " from telemetry_events group by 1 order by 1",
+            [
+                ("clerk", 2, 1, 1, 1, 0, HALF, HALF, 100, 2),
+                ("guard", 2, 1, 0, 0, 100, 100, 100, 200, 0),
+            ],
+        ),
+        (
+            "select host_id, count(*), max(created_at) = min(created_at) + interval '1 hour'"
+            " from telemetry_events group by 1",
+            [("host-1", 4, True)],
+        ),
+        (
+            f"select {SHARE.format(chr(39).join(['decision = ', 'DENY', '']))}"
+            " from telemetry_events group by date_trunc('hour', created_at) order by 1",
+            [(0,), (Decimal("33.33"),)],
+        ),
+        (
+            "select agent_name, coalesce(model_tier, 'N/A'),"
+            " count(*) filter (where decision = 'ERROR') from telemetry_events group by 1, 2"
+            " having count(*) filter (where decision = 'ERROR') > 0",
+            [("clerk", "haiku", 1)],
+        ),
+        (
+            "select client_version, count(*) from telemetry_events"
+            " where client_version is not null group by 1",
+            [("1.0", 1)],
+        ),
+        (
+            "select sum(cost), avg(cost), sum(total_tokens), avg(total_tokens),"
+            " 100.0 * sum(cached_tokens) / sum(prompt_tokens)"
+            " from telemetry_events where execution_type = 'llm'",
+            [
+                (
+                    Decimal("0.75"),
+                    Decimal("0.375"),
+                    180,
+                    90,
+                    pytest.approx(Decimal(40) / Decimal("1.5")),
+                )
+            ],
+        ),
+        (
+            "select avg(day.cost) from (select sum(cost) as cost from telemetry_events"
+            " where execution_type = 'llm' group by created_at::date having sum(cost) > 0) as day",
+            [(Decimal("0.75"),)],
+        ),
+        (
+            "select sum(prompt_tokens - coalesce(cached_tokens, 0)),"
+            " sum(completion_tokens - coalesce(reasoning_tokens, 0)), sum(cached_tokens),"
+            " sum(reasoning_tokens) from telemetry_events where execution_type = 'llm'",
+            [(110, 25, 40, 5)],
+        ),
+        (
+            "select agent_name, count(*), sum(cost), avg(cost), sum(total_tokens)"
+            " from telemetry_events where cost is not null group by 1",
+            [("guard", 2, Decimal("0.75"), Decimal("0.375"), 180)],
+        ),
+        ("select extra_data ->> 'k' from telemetry_events where extra_data is not null", [("v",)]),
+        (
+            "select host_id, session_id, transcript_data, message_counts ->> 'user',"
+            " jsonb_typeof(transcript_data) from session_transcripts",
+            [("host-1", "s-1", ["a", "b"], "2", "array")],
+        ),
+        ("select key_hash, description, last_used_at from api_keys where is_active", []),
+    ],
+)
+def test_the_panels_of_the_agent_framework(
+    views: str, panel: str, answer: list[tuple[Any, ...]]
+) -> None:
+    assert ask(views, "agent_framework", panel) == answer
+
+
+@pytest.mark.parametrize(
+    ("panel", "answer"),
+    [
+        ("select project_name, count(*) from traces where project_name <> '' group by 1",
+         [("omni", 4)]),
+        ("select count(*), count(*) filter (where status_code <> 'OK') from traces", [(4, 1)]),
+        ("select count(*) from traces group by date_trunc('minute', timestamp) order by 1",
+         [(1,), (1,), (2,)]),
+        ("select span_name, count(*) from traces group by 1 order by 2 desc, 1 limit 2",
+         [("omni.used", 2), ("GET /", 1)]),
+        ("select avg(duration_ms) from traces where duration_ms > 0", [(30,)]),
+        ("select count(distinct service_name) from traces", [(2,)]),
+        ("select service_name, count(*) from traces group by 1 order by 2 desc limit 10",
+         [("omni", 3), ("web", 1)]),
+        ("select timestamp, service_name, span_name, status_code, duration_ms, project_name,"
+         " environment from traces order by timestamp desc limit 1",
+         [(datetime.fromisoformat("2025-11-13T13:00:00Z"), "web", "GET /", "OK", 20, "omni",
+           "production")]),
+        ("select count(*), count(distinct metric_name), count(distinct service_name) from metrics",
+         [(3, 2, 1)]),
+        ("select metric_name, avg(value_double) from metrics where metric_type = 'GAUGE'"
+         " group by 1",
+         [("depth", 4.0)]),
+        ("select metric_name, sum(value_double) from metrics where metric_type = 'SUM' group by 1",
+         [("sent", 3.5)]),
+        ("select metric_type, count(*) from metrics group by 1 order by 1",
+         [("GAUGE", 1), ("SUM", 2)]),
+        ("select value_int, value_double from metrics order by timestamp",
+         [(4, 4.0), (0, 2.5), (1, 1.0)]),
+        ("select count(*), count(*) filter (where severity_text = 'ERROR'), count(distinct"
+         " service_name), count(*) filter (where severity_text = 'WARN') from logs",
+         [(2, 1, 1, 0)]),
+        ("select severity_text, service_name, body, trace_id, span_id, project_name, environment"
+         " from logs order by timestamp limit 1",
+         [("ERROR", "omni", "it broke", "", "", "omni", "production")]),
+        ("select service_name, span_name, total_count, error_count, max_duration_ms,"
+         " p95_duration_ms from metrics_hourly order by timestamp, span_name",
+         [("omni", "automagik.error", 1, 1, None, None), ("omni", "omni.used", 2, 0, 40, 40),
+          ("web", "GET /", 1, 0, 20, 20)]),
+        ("select user_id, os_type, runtime_name, runtime_version, project_version from traces"
+         " where span_name = 'omni.used' limit 1", [("u", "Linux", "python", "3.12", "1.0")]),
+    ],
+)  # fmt: skip
+def test_the_panels_of_automagik(views: str, panel: str, answer: list[tuple[Any, ...]]) -> None:
+    assert ask(views, "automagik", panel) == answer
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("select agent_name, count(*) from agent_runs group by 1", [("crawler", 2)]),
+        ("select status, count(*) from agent_runs group by 1 order by 1",
+         [("failure", 1), ("running", 1)]),
+        ("select substr(start_time, 1, 10), count(*) from agent_runs group by 1 order by 1 desc",
+         [("2026-01-01", 1), ("2025-11-13", 1)]),
+        ("select event_id, run_id, product, items_discovered, items_failed, duration_ms,"
+         " error_summary, metrics_json, git_commit_hash, api_posted, schema_version"
+         " from agent_runs where status = 'failure'",
+         [("e-1", "20260101T000000Z-crawler-1", "words", 3, 1, 5000, "no route",
+           '{"pages": 3}', "abc1234", 0, 7)]),
+        ("select run_id, count(*) from agent_runs group by 1",
+         [("20260101T000000Z-crawler-1", 2)]),
+        ("select event_type, count(*), max(payload_json) from run_events group by 1",
+         [("checkpoint", 1, '{"page": 2}')]),
+        ("select commit_hash, run_id, agent_name, repo, branch, author from commits",
+         [("abc1234", "20260101T000000Z-crawler-1", "crawler", "r", "main", "Ann")]),
+    ],
+)  # fmt: skip
+def test_questions_of_local_telemetry(
+    views: str, question: str, answer: list[tuple[Any, ...]]
+) -> None:
+    assert ask(views, "local_telemetry", question) == answer
+
+
+def test_agent_runs_has_the_columns_that_it_had_in_their_order(views: str) -> None:
+    asked = """
+        select string_agg(column_name, ' ' order by ordinal_position)
+        from information_schema.columns
+        where table_schema = 'local_telemetry' and table_name = 'agent_runs'"""
+    [(columns,)] = ask(views, "local_telemetry", asked)
+    assert columns == (
+        "id event_id run_id schema_version created_at updated_at start_time end_time agent_name "
+        "agent_owner job_type status product product_family platform subdomain website "
+        "website_section item_name items_discovered items_succeeded items_failed items_skipped "
+        "duration_ms input_summary output_summary source_ref target_ref error_summary "
+        "error_details git_repo git_branch git_commit_hash git_run_tag git_commit_source "
+        "git_commit_author git_commit_timestamp host environment trigger_type metrics_json "
+        "context_json api_posted api_posted_at api_retry_count insight_id parent_run_id"
+    )

@@ -32,7 +32,7 @@ EVENTS_A_RUN = 20
 RUNS_AT_ONCE = 200
 PARTITIONS = 12
 EVENTS_A_FILE = 50_000
-_FIRST_MS = 1_763_000_000_000
+FIRST_MS = 1_763_000_000_000
 _MEBIBYTE = 1024 * 1024
 _NOBODY = "127.0.0.1:1"
 
@@ -47,17 +47,17 @@ def fill(root: Path, events: int) -> None:
         for first in range(0, share, EVENTS_A_FILE):
             count = min(EVENTS_A_FILE, share - first)
             offsets = list(range(first, first + count))
-            times = [_FIRST_MS + offset // 10 for offset in offsets]
+            times = [FIRST_MS + offset // 10 for offset in offsets]
             nothing: list[bytes | None] = [None] * count
             batch = RecordBatch(log, first, offsets, times, nothing, nothing)
-            table.take(batch, DecodedBatch(_frame(partition, first, count), []))
+            table.take(batch, DecodedBatch(frame(partition, first, count), []))
             flush = table.pending()
             if flush is not None:
                 lake.write(flush)
                 table.flushed(flush)
 
 
-def _frame(partition: int, first: int, count: int) -> pl.DataFrame:
+def frame(partition: int, first: int, count: int) -> pl.DataFrame:
     """Return events as a decoder gives them: so many runs at once, their events in turn."""
     number = pl.int_range(first, first + count, eager=True).to_frame("number")
     a_round = RUNS_AT_ONCE * EVENTS_A_RUN
@@ -73,7 +73,7 @@ def _frame(partition: int, first: int, count: int) -> pl.DataFrame:
         "event_id": pl.format("{}-{}", "producer", "sequence"),
         "run_id": pl.format("crawler-{}-{}", pl.lit(partition), "run"),
         "event_type": pl.col("event_type"),
-        "occurred_at": (_FIRST_MS * 1000 + pl.col("number") * 100).cast(pl.Datetime("us", "UTC")),
+        "occurred_at": (FIRST_MS * 1000 + pl.col("number") * 100).cast(pl.Datetime("us", "UTC")),
         "agent_name": pl.lit("crawler"),
         "tool_name": pl.when(has_tool).then(pl.lit("fetch")),
         "status": pl.when(pl.col("event_type").str.ends_with(".ended")).then(pl.lit("success")),

@@ -29,7 +29,7 @@ from runfold.sinks.lake import LocalLake
 from runfold.sinks.postgres import Exporter, open_exporter
 from runfold.sinks.query import open_lake
 from tests.benchmarks import report
-from tests.benchmarks.audit import FIRST_MS, PARTITIONS, frame, fill
+from tests.benchmarks.audit import FIRST_MS, PARTITIONS, fill, frame
 
 _EVER = timedelta(days=100 * 365)
 _MEBIBYTE = 1024 * 1024

@@ -29,3 +29,5 @@ create table runfold.frozen_buckets (
     bucket timestamptz not null,
     primary key (what, bucket)
 );
+
+alter function runfold.json_of(text) strict;

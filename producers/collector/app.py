@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runfold.producers.collector.collector import Collector
 from runfold.producers.collector.native import native_routes
+from runfold.producers.collector.otlp.http import otlp_routes
 from runfold.producers.collector.standing import standing_routes
 
 _NO_API = "other"
@@ -31,6 +32,7 @@ def build_app(collector: Collector, first: Iterable[APIRouter] = ()) -> FastAPI:
         del app
         async with collector.log:
             yield
+        await collector.letters.close()
 
     app = FastAPI(
         title="runfold collector",
@@ -39,7 +41,12 @@ def build_app(collector: Collector, first: Iterable[APIRouter] = ()) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for router in (*first, native_routes(collector), standing_routes(collector)):
+    for router in (
+        *first,
+        native_routes(collector),
+        otlp_routes(collector),
+        standing_routes(collector),
+    ):
         app.include_router(router)
     app.add_middleware(_Counting, collector=collector)
     return app

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 TRACE = "5b8efff798038103d269b633813fc60c"
 BEGIN_NS = 1_763_700_000_123_456_789
@@ -78,7 +78,7 @@ def span(
     if parent is not None:
         made.parent_span_id = parent.to_bytes(8, "big")
     if error is not None:
-        made.status.code = 2
+        made.status.code = Status.STATUS_CODE_ERROR
         told = {"exception.type": error[0], "exception.message": error[1]}
         made.events.add(name="exception", attributes=pairs(told))
     return made
@@ -97,7 +97,7 @@ def traces(*spans: Span, resource: Mapping[str, Any] = RESOURCE, scope: str = ""
     scoped = source.scope_spans.add()
     scoped.scope.name = scope
     scoped.spans.extend(spans)
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 def metrics(
@@ -110,7 +110,7 @@ def metrics(
     scoped = source.scope_metrics.add()
     scoped.scope.name = scope
     scoped.metrics.extend(made)
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 def logs(
@@ -123,7 +123,7 @@ def logs(
     scoped = source.scope_logs.add()
     scoped.scope.name = scope
     scoped.log_records.extend(made)
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 def log(body: Any, attributes: Mapping[str, Any] | None = None, **fields: Any) -> LogRecord:

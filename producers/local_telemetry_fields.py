@@ -53,6 +53,19 @@ ATTRIBUTES = (
 )
 """What goes into the attributes of an event, under the same name."""
 
+AS_GIVEN = (
+    "start_time",
+    "end_time",
+    "created_at",
+    "updated_at",
+    "duration_ms",
+    "error_summary",
+    "api_posted",
+    "api_posted_at",
+    "api_retry_count",
+)
+"""What is kept as it was given, beside what an event makes of it; zero is left out."""
+
 _JSON = frozenset({"metrics_json", "context_json"})
 _MOST_METRICS = 200
 
@@ -68,6 +81,7 @@ def run_fields(record: Mapping[str, Any]) -> dict[str, Any]:
         for name in ATTRIBUTES
         if record.get(name) is not None
     }
+    attributes |= {name: record[name] for name in AS_GIVEN if record.get(name)}
     if attributes:
         fields["attributes"] = attributes
     return fields
@@ -77,6 +91,12 @@ def name_beside(run_id: str, event_id: str) -> str:
     """Return the name of a run whose run id another run has already."""
     digest = blake2b(event_id.encode("utf-8", "replace"), digest_size=4).hexdigest()
     return f"{run_id}~{digest}"
+
+
+def plain_name(name: str, event_id: str) -> str:
+    """Return the run id of a run that the log calls `name`: see `name_beside`."""
+    run_id, _, digest = name.rpartition("~")
+    return run_id if digest and name_beside(run_id, event_id) == name else name
 
 
 def metrics_of(metrics_json: Any) -> Iterator[tuple[str, float]]:

@@ -85,11 +85,12 @@ class RunNames:
 
 
 def _candidates(key: RunKey) -> tuple[str, ...]:
-    plain = _as_id(key.run_id)
+    plain = as_id(key.run_id)
     return (
-        (plain,) if key.identity is None else (plain, _as_id(name_beside(key.run_id, key.identity)))
+        (plain,) if key.identity is None else (plain, as_id(name_beside(key.run_id, key.identity)))
     )
 
 
-def _as_id(name: str) -> str:
+def as_id(name: str) -> str:
+    """Return a name that can be a run id of the log: shortened where it is too long."""
     return name if is_id(name) else tame_id(name)

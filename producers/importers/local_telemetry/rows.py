@@ -66,11 +66,18 @@ def run_of(values: Mapping[str, Any]) -> StoredRun:
     if event_id is not None and not isinstance(event_id, str):
         raise LineError(f"event_id is {shown(event_id)}, not a text")
     first = "start_time" if values.get("start_time") else "created_at"
-    started_at = _time(values, first)
+    return run_at({**values, "event_id": event_id or run_id}, _time(values, first))
+
+
+def run_at(values: Mapping[str, Any], started_at: int) -> StoredRun:
+    """Return the run of a record with `event_id` and `run_id` that started at a known time.
+
+    Units: `started_at` in microseconds since 1970 UTC.
+    """
     status = status_of(values)
     return StoredRun(
-        identity=event_id or run_id,
-        run_id=run_id,
+        identity=values["event_id"],
+        run_id=values["run_id"],
         started_at=started_at,
         ended_at=_end_of(values, started_at) if status in TERMINAL_STATUSES else None,
         status=status,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -30,7 +30,17 @@ from runfold.schemas.vocabulary import EventType
 
 Fields = dict[str, Any]
 
-_KNOWN_AT_THE_END = frozenset({*COUNTS, "output_summary", "error_details", "metrics_json"})
+_KNOWN_AT_THE_END = frozenset(
+    {
+        *COUNTS,
+        "output_summary",
+        "error_summary",
+        "error_details",
+        "metrics_json",
+        "end_time",
+        "duration_ms",
+    }
+)
 _COMMIT_COLUMNS = {
     "git_commit_hash": "commit_hash",
     "git_commit_author": "author",
@@ -41,27 +51,41 @@ _COMMIT_COLUMNS = {
 _COMMIT_ATTRIBUTES = ("message", "files_changed", "insertions", "deletions")
 
 
+class Fact(NamedTuple):
+    """One event before it is checked: `fields` may hold what does not fit their columns."""
+
+    event_id: str
+    kind: EventType
+    fields: Fields
+
+
 def run_events(run: StoredRun, name: str) -> Iterator[Fields]:
     """Yield the events of a run, as far as its record knows them."""
+    for fact in run_facts(run):
+        yield _event(fact.event_id, name, fact.kind, fact.fields)
+
+
+def run_facts(run: StoredRun) -> Iterator[Fact]:
+    """Yield what a record tells of its run, its start first."""
     values = {key: value for key, value in run.values.items() if key not in COMMIT_FIELDS}
-    yield _event(run.event_id("started"), name, EventType.RUN_STARTED, _started(run, values))
+    yield Fact(run.event_id("started"), EventType.RUN_STARTED, _started(run, values))
     if run.ended_at is not None:
         for metric, value in metrics_of(values.get("metrics_json")):
             event_id = run.event_id(f"metric-{shortened_id(metric)}")
             fields = {"name": metric, "value": value, "occurred_at": run.ended_at}
-            yield _event(event_id, name, EventType.METRIC_RECORDED, fields)
-        yield _event(run.event_id("ended"), name, EventType.RUN_ENDED, _ended(run, values))
+            yield Fact(event_id, EventType.METRIC_RECORDED, fields)
+        yield Fact(run.event_id("ended"), EventType.RUN_ENDED, _ended(run, values))
     commit = {key: run.values[key] for key in COMMIT_FIELDS if run.values.get(key)}
     if commit:
         fields = {**commit, "occurred_at": run.ended_at or run.started_at}
-        event_id = run.event_id(f"commit-{_digest(commit)}")
-        yield _event(event_id, name, EventType.COMMIT_ASSOCIATED, fields)
+        event_id = run.event_id(f"commit-{digest(commit)}")
+        yield Fact(event_id, EventType.COMMIT_ASSOCIATED, fields)
 
 
 def logged_event(logged: StoredEvent, name: str, nth: int) -> Fields:
     """Return the event that an agent logged. Shape: `nth` counts like ones in one file from 0."""
     kind, payload = logged.values["event_type"], unpacked(logged.values.get("payload_json"))
-    identity = _digest([logged.run_id, kind, logged.values.get("timestamp"), payload])
+    identity = digest([logged.run_id, kind, logged.values.get("timestamp"), payload])
     event_id = f"{EVENT_ID_PREFIX}{identity}{f'-{nth}' if nth else ''}"
     fields = {"name": kind, "attributes": payload, "occurred_at": logged.at}
     return _event(event_id, name, EventType.CUSTOM, fields)
@@ -75,7 +99,7 @@ def commit_event(commit: StoredCommit, name: str) -> Fields:
         for each in _COMMIT_ATTRIBUTES
         if commit.values.get(each) is not None
     }
-    identity = _digest([commit.run_id, commit.values["commit_hash"]])
+    identity = digest([commit.run_id, commit.values["commit_hash"]])
     return _event(
         f"{EVENT_ID_PREFIX}{identity}-commit",
         name,
@@ -116,6 +140,7 @@ def _event(event_id: str, run_id: str, kind: EventType, fields: Mapping[str, Any
     return parse_line(begin + line_rest(kind.value, dict(fields)))
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Return 24 digits that are the same for the same JSON value."""
     text = json.dumps(value, sort_keys=True)  # takes numbers of any size, as the files do
     return blake2b(text.encode(), digest_size=12).hexdigest()

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runfold.deploy.page.routes import page_routes
+from runfold.deploy.runs_api import runs_api_settings, runs_follower
 from runfold.deploy.settings import Settings
 from runfold.producers.collector.app import build_app
 from runfold.producers.collector.collector import Collector, CollectorSettings
 from runfold.producers.collector.log_writer import LogWriter
+from runfold.producers.collector.runs_api import runs_api_routes
 from runfold.producers.collector.server import Address, Listening, Serving, serve
 from runfold.producers.collector.tls import Certificate
 from runfold.schemas.errors import ConfigurationError
@@ -36,8 +38,13 @@ async def run_collector(
             temporary.write_text(json.dumps(described), "utf-8")
             temporary.replace(status_file)
 
-    page = page_routes(collector, settings.lake_dir)
-    app = build_app(collector, [page])
+    runs = runs_api_settings(settings)
+    follower = runs_follower(settings, collector, runs)
+    first = [
+        page_routes(collector, settings.lake_dir),
+        runs_api_routes(collector, follower, runs),
+    ]
+    app = build_app(collector, first, alongside=[follower])
     await serve(app, collector, _serving(settings), on_listening=listening)
 
 

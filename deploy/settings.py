@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -92,6 +92,15 @@ class Settings(BaseSettings):
     )
     collector_tls_key: Path | None = Field(
         default=None, description="PEM file of that certificate's private key."
+    )
+    runs_api_duplicate_status: Literal["201", "200"] = Field(
+        default="201",
+        description="HTTP status that answers a run which the runs API has already.",
+    )
+    runs_api_invalid_status: Literal["400", "422"] = Field(
+        default="400",
+        description="HTTP status with which the runs API refuses negative counts and statuses that "
+        "nobody knows.",
     )
     dead_letter_cap: float = Field(
         default=0.5,

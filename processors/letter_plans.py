@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from runfold.processors.errors import RepairFailed
+from runfold.processors.kept_letter import KeptLetter
 from runfold.processors.letter_repairs import Repair
 from runfold.schemas.codec.columns import decode_event_batch
 from runfold.schemas.codec.decoder import decode
@@ -19,7 +20,6 @@ from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.codec.partial import Readable, read_what_can_be
 from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import EventRejected
-from runfold.schemas.kept_letter import KeptLetter
 from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
 

@@ -6,14 +6,14 @@ import asyncio
 import importlib.metadata
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runfold.producers.collector.collector import Collector
 from runfold.producers.collector.native import native_routes
-from runfold.producers.collector.otlp.http import otlp_routes
 from runfold.producers.collector.standing import standing_routes
 
 _NO_API = "other"
@@ -21,18 +21,26 @@ _ENDING = Response("the collector ends: send it again", 503, {"Retry-After": "1"
 """To requests that were begun, and have not ended when the time to drain is over."""
 
 
-def build_app(collector: Collector, first: Iterable[APIRouter] = ()) -> FastAPI:
+def build_app(
+    collector: Collector,
+    first: Iterable[APIRouter] = (),
+    *,
+    alongside: Iterable[AbstractAsyncContextManager[Any]] = (),
+) -> FastAPI:
     """Return the application; it owns the collector's log for its lifetime.
 
-    Shape: the routes of `first` are asked before those of the APIs.
+    Shape: the routes of `first` are asked before those of the APIs. What goes on `alongside` the
+    requests is entered when the log is, and left before it.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
-        async with collector.log:
+        async with AsyncExitStack() as running:
+            await running.enter_async_context(collector.log)
+            for each in alongside:
+                await running.enter_async_context(each)
             yield
-        await collector.letters.close()
 
     app = FastAPI(
         title="runfold collector",
@@ -41,12 +49,7 @@ def build_app(collector: Collector, first: Iterable[APIRouter] = ()) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for router in (
-        *first,
-        native_routes(collector),
-        otlp_routes(collector),
-        standing_routes(collector),
-    ):
+    for router in (*first, native_routes(collector), standing_routes(collector)):
         app.include_router(router)
     app.add_middleware(_Counting, collector=collector)
     return app

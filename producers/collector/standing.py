@@ -34,8 +34,7 @@ def standing_routes(collector: Collector) -> APIRouter:
     @router.get("/metrics", summary="Counts for Prometheus")
     async def metrics(request: Request) -> Response:
         del request
-        collector.counts.waiting_bytes.set(collector.log.waiting_bytes)
-        return Response(collector.counts.render(), headers={"Content-Type": _TEXT_FORMAT})
+        return prometheus_answer(collector)
 
     return router
 
@@ -43,6 +42,19 @@ def standing_routes(collector: Collector) -> APIRouter:
 def _not_ready(reason: str, message: str) -> Response:
     reasons = [{"reason": reason, "message": message}]
     return _json(503, {"ready": False, "reasons": reasons})
+
+
+def prometheus_answer(collector: Collector) -> Response:
+    """Return what the collector has counted, in Prometheus' text format."""
+    collector.counts.waiting_bytes.set(collector.log.waiting_bytes)
+    return Response(collector.counts.render(), headers={"Content-Type": _TEXT_FORMAT})
+
+
+def wants_prometheus(request: Request) -> bool:
+    """Say whether Prometheus asks, or whoever accepts nothing but its formats."""
+    accepted = request.headers.get("accept", "")
+    is_format = "openmetrics" in accepted or "text/plain" in accepted
+    return is_format or "x-prometheus-scrape-timeout-seconds" in request.headers
 
 
 def _json(status: int, content: object) -> Response:

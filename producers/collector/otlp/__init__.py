@@ -1,1 +1,0 @@
-"""OTLP, by HTTP and gRPC: what OpenTelemetry's exporters and their kin send, as runs and events."""

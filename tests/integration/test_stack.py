@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,15 @@ class Home:
             row["status"]: row["runs"]
             for row in json.loads(self.type("query", sql, "--format", "json"))
         }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _usual_port_taken() -> Iterator[None]:
+    """Keep whoever speaks to Kafka's usual address away from the brokers of these tests."""
+    with socket.socket() as squatter:
+        with suppress(OSError):  # someone else has it
+            squatter.bind(("127.0.0.1", 9092))
+        yield
 
 
 @pytest.fixture

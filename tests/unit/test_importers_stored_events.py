@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,13 +46,16 @@ def test_events_are_found_with_their_runs_in_all_files(tmp_path: Path) -> None:
 
 async def test_waiting_ends_when_all_are_there(tmp_path: Path) -> None:
     store(tmp_path, "p00-000000000000-000000000000", [("a", "r")])
-    late = threading.Timer(0.2, store, (tmp_path, "p00-000000000001-000000000001", [("b", "r")]))
-    late.start()
     told: list[int] = []
+
+    def tell(count: int) -> None:
+        told.append(count)
+        if count == 1:
+            store(tmp_path, "p00-000000000001-000000000001", [("b", "r")])
+
     missing = await StoredEvents(tmp_path).wait_for(
-        ["a", "b"], patience=timedelta(seconds=20), on_stored=told.append
+        ["a", "b"], patience=timedelta(seconds=20), on_stored=tell
     )
-    late.join()
     assert missing == 0
     assert told == [1, 2]
 

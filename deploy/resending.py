@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from runfold.processors.dead_letters import DeadLetterSender
-from runfold.processors.kept_letter import LetterState, Resolution
 from runfold.processors.letter_plans import Plan
 from runfold.producers.kafka_publisher import KafkaPublisher
 from runfold.producers.kafka_records import RecordSender
+from runfold.schemas.kept_letter import LetterState, Resolution
 
 Send = Callable[[Sequence[Plan]], Awaitable[None]]
 """Returns when the events of these plans are acknowledged and their letters are marked."""

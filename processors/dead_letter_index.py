@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from runfold.processors.kept_letter import (
+from runfold.schemas.errors import EventRejected
+from runfold.schemas.kept_letter import (
     LetterState,
     RecordPlace,
     Resolution,
     read_letter,
     read_mark,
 )
-from runfold.schemas.errors import EventRejected
 from runfold.schemas.record_batch import Headers
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

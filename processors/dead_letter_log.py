@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from runfold.processors.dead_letter_index import DeadLetterIndex, LetterEntry
-from runfold.processors.kept_letter import KeptLetter, read_letter
 from runfold.schemas.errors import BrokerUnavailable
+from runfold.schemas.kept_letter import KeptLetter, read_letter
 from runfold.schemas.topic import DEAD_LETTERS
 
 _POLL_MS = 500

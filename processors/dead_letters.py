@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from runfold.processors.kept_letter import (
+from runfold.processors.run_table import DeadLetter
+from runfold.schemas.errors import BrokerUnavailable
+from runfold.schemas.kept_letter import (
     KeptLetter,
     RecordPlace,
     Resolution,
     write_letter,
     write_mark,
 )
-from runfold.processors.run_table import DeadLetter
-from runfold.schemas.errors import BrokerUnavailable
 from runfold.schemas.record_batch import Headers
 from runfold.schemas.topic import DEAD_LETTERS
 

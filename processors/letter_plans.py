@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from runfold.processors.errors import RepairFailed
-from runfold.processors.kept_letter import KeptLetter
 from runfold.processors.letter_repairs import Repair
 from runfold.schemas.codec.columns import decode_event_batch
 from runfold.schemas.codec.decoder import decode
@@ -20,6 +19,7 @@ from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.codec.partial import Readable, read_what_can_be
 from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import EventRejected
+from runfold.schemas.kept_letter import KeptLetter
 from runfold.schemas.offsets import LogPartition
 from runfold.schemas.record_batch import RecordBatch
 

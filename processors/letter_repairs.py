@@ -12,7 +12,6 @@ from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
 from runfold.processors.errors import RepairFailed
-from runfold.processors.kept_letter import KeptLetter
 from runfold.schemas.codec.decoder import decode_body
 from runfold.schemas.codec.framing import (
     CONFLUENT_HEADER_BYTES,
@@ -23,6 +22,7 @@ from runfold.schemas.codec.framing import (
 from runfold.schemas.codec.registry import SchemaVersion, latest, schema_of
 from runfold.schemas.compatibility import incompatibilities
 from runfold.schemas.errors import ConfigurationError, EventRejected
+from runfold.schemas.kept_letter import KeptLetter
 
 
 class Repair(Protocol):

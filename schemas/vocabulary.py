@@ -58,6 +58,7 @@ class DeadLetterReason(StrEnum):
     MISSING_TYPE = "missing_type"
     KEY_MISMATCH = "key_mismatch"
     BAD_TIME = "bad_time"
+    BAD_ITEM = "bad_item"
 
 
 TERMINAL_STATUSES = frozenset(

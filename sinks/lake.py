@@ -1,4 +1,4 @@
-"""The lake on a local disk: events and states as Parquet files, by offset range."""
+"""The lake: events and states as Parquet files, by offset range, on a disk or in a bucket."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from runfold.sinks.views import prepare_lake
 
 
 class LocalLake:
-    """A `LakeStore` over a folder. Safe for several processes at once."""
+    """A `LakeStore` over a folder or a bucket. Safe for several processes at once."""
 
     def __init__(
         self, root: LakePath, grace: timedelta = GRACE, *, replay: str | None = None

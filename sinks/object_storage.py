@@ -16,12 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from runfold.schemas.errors import ConfigurationError
@@ -42,6 +37,8 @@ _ATTEMPTS: RetryConfig = {
 """What a request makes good by itself; a worker tries again after that."""
 _TIMES: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS = re.compile(r"status code: (\d{3}[A-Za-z ]*)")
+_SERVER = re.compile(r"https?://[^/\s]+")
 
 
 @lru_cache
@@ -209,13 +206,17 @@ def _reason(error: Exception, path: ObjectPath) -> tuple[int, str]:
         return errno.ENOENT, "there is no such object"
     if isinstance(error, AlreadyExistsError):
         return errno.EEXIST, "there is such an object"
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or code == "AccessDenied":
-        why = f" ({code})" if code else ""
-        return errno.EACCES, f"access denied{why}; see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
     if "latest/api/token" in text:  # nothing else is left to ask for keys
         return errno.EACCES, "no keys; see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+    why = f" ({code})" if code else ""
+    status = (_STATUS.findall(text) or [""])[0]
+    if status.startswith(("401", "403")):
+        return errno.EACCES, f"access denied{why}; see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+    if status:
+        return errno.EIO, f"the store answers {status}{why}"
     if "kind: Connect" in text:
-        return errno.EHOSTUNREACH, f"not reachable; see AWS_ENDPOINT_URL: {_first_line(error)}"
+        server = (_SERVER.findall(text) or ["the store"])[0]
+        return errno.EHOSTUNREACH, f"{server} is not reachable; see AWS_ENDPOINT_URL"
     return errno.EIO, _first_line(error)
 
 

@@ -117,6 +117,7 @@ async def events_of(bootstrap: str, topic: str) -> list[Event]:
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
+        await consumer.topics()  # else it knows no topic yet
         partitions = [
             TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic) or ()
         ]

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runfold.producers.collector.collector import Collector
 from runfold.producers.collector.native import native_routes
+from runfold.producers.collector.otlp.http import otlp_routes
 from runfold.producers.collector.standing import standing_routes
 
 _NO_API = "other"
@@ -41,6 +42,7 @@ def build_app(
             for each in alongside:
                 await running.enter_async_context(each)
             yield
+        await collector.letters.close()
 
     app = FastAPI(
         title="runfold collector",
@@ -49,7 +51,12 @@ def build_app(
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for router in (*first, native_routes(collector), standing_routes(collector)):
+    for router in (
+        *first,
+        native_routes(collector),
+        otlp_routes(collector),
+        standing_routes(collector),
+    ):
         app.include_router(router)
     app.add_middleware(_Counting, collector=collector)
     return app

@@ -11,6 +11,7 @@ from fastapi import Request
 from runfold.producers.collector.access import Access, Caller, OpenAccess, Scope
 from runfold.producers.collector.bodies import BodyLimits, read_body
 from runfold.producers.collector.counts import Counts
+from runfold.producers.collector.letters import LetterWriter, SetAside
 from runfold.producers.collector.log_writer import LogWriter, Placed
 from runfold.producers.publisher import EventFields
 from runfold.schemas.errors import EventRejected
@@ -18,10 +19,15 @@ from runfold.schemas.errors import EventRejected
 
 @dataclass(frozen=True, slots=True)
 class CollectorSettings:
-    """How the collector answers. Units: `patience` is how long Kafka may take to acknowledge."""
+    """How the collector answers.
+
+    Shape: with `content`, prompts, answers and what tools are given and return are recorded.
+    Units: `patience` is how long Kafka may take to acknowledge.
+    """
 
     patience: timedelta = timedelta(seconds=3)
     body: BodyLimits = field(default_factory=BodyLimits)
+    content: bool = False
 
 
 @dataclass(slots=True)
@@ -40,6 +46,11 @@ class Collector:
     access: Access = field(default_factory=OpenAccess)
     counts: Counts = field(default_factory=Counts)
     draining: Draining = field(default_factory=Draining)
+    letters: LetterWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        letters = LetterWriter(self.log.bootstrap, self.log.topic, self.settings.patience)
+        object.__setattr__(self, "letters", letters)
 
     async def body(self, request: Request) -> bytes:
         """Return a request's body, unpacked. Raises: Problem."""
@@ -64,6 +75,15 @@ class Collector:
         rejected = sum(isinstance(each, EventRejected) for each in taken)
         self.counts.events(api, accepted=len(taken) - rejected, rejected=rejected)
         return taken
+
+    async def set_aside(self, items: Sequence[SetAside]) -> None:
+        """Keep what can be no event, but was sent by a client that must not send it again.
+
+        Shape: `runfold dlq` lists them with their bytes, source and reason.
+        Delivery: nothing is lost once this returns. Raises: BrokerUnavailable (retry).
+        """
+        if items:
+            await self.letters.write(items)
 
 
 def bearer_of(request: Request) -> str | None:

@@ -56,6 +56,8 @@ def protocol_within(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
         _timer: asyncio.TimerHandle | None = None
         _in_head = True
         _head_bytes = 0
+        _completed = False
+        """Whether what came last held the end of a request: then it was not all head."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -71,8 +73,9 @@ def protocol_within(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
         def data_received(self, data: bytes) -> None:
             if self.transport.is_closing():
                 return
+            self._completed = False
             super().data_received(data)
-            if self._in_head:
+            if self._in_head and not self._completed:
                 self._head_bytes += len(data)
                 if self._head_bytes > limits.head_bytes:
                     self._refuse(431, f"at most {limits.head_bytes} bytes of headers are read")
@@ -90,6 +93,7 @@ def protocol_within(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
 
         def on_message_complete(self) -> None:
             self._in_head, self._head_bytes = True, 0
+            self._completed = True
             self._expect(None)
             super().on_message_complete()
 

@@ -69,8 +69,8 @@ class LogWriter:
         patience: timedelta = timedelta(seconds=3),
         most_waiting_bytes: int = 64 * 1024 * 1024,
     ) -> None:
-        self._bootstrap = bootstrap
-        self._topic = topic
+        self.bootstrap = bootstrap
+        self.topic = topic
         self._patience_seconds = patience.total_seconds()
         self._most_waiting_bytes = most_waiting_bytes
         self._encode = SparseEncoder(latest("event"))
@@ -116,7 +116,7 @@ class LogWriter:
                 return await self._append(events, encoded)
         except TimeoutError as error:
             raise unavailable(
-                self._bootstrap,
+                self.bootstrap,
                 TimeoutError(f"nothing acknowledged within {self._patience_seconds:g} s"),
             ) from error
         finally:
@@ -183,10 +183,10 @@ class LogWriter:
             del connection.open[batch.partition]
         batch.builder.close()
         try:
-            with broker_errors(self._bootstrap):
+            with broker_errors(self.bootstrap):
                 async with asyncio.timeout(self._patience_seconds):
                     sent = await connection.producer.send_batch(
-                        batch.builder, self._topic, partition=batch.partition
+                        batch.builder, self.topic, partition=batch.partition
                     )
                     metadata: Any = await sent
         except BrokerUnavailable as error:
@@ -208,8 +208,8 @@ class LogWriter:
 
     async def _connect(self) -> _Connection:
         producer, partition_of = await open_producer(
-            self._bootstrap,
-            topic=self._topic,
+            self.bootstrap,
+            topic=self.topic,
             patience=timedelta(seconds=self._patience_seconds),
         )
         return _Connection(producer, _remembering(partition_of))

@@ -29,8 +29,9 @@ _EXCEPTION = "exception"
 class RunfoldSpanProcessor(SpanProcessor):
     """Records the sampled spans of this process.
 
-    Shape: an agent's span is a run, named `<trace id>-<span id>`; a model's is `llm.called`, a
-    tool's `tool.started` and `tool.ended`, any other `span.ended`. See docs/hooks.md.
+    Shape: an agent's span is a run, named `<trace id>-<span id>`, a root's `<trace id>`; a model's
+    is `llm.called`, a tool's `tool.started` and `tool.ended`, any other `span.ended`. See
+    docs/hooks.md.
     """
 
     def __init__(self, client: Client, *, content: bool = False) -> None:
@@ -89,7 +90,7 @@ class RunfoldSpanProcessor(SpanProcessor):
         return SpanStart(
             key=context.span_id,
             parent=None if parent is None else parent.span_id,
-            run_id=f"{trace_id}-{span_id}",
+            run_id=trace_id if parent is None else f"{trace_id}-{span_id}",
             kind=meaning.kind if meaning.kind in _KNOWN_AT_START else SpanKind.OTHER,
             name=span.name,
             occurred_at=_us(span.start_time),

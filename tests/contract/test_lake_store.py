@@ -151,7 +151,7 @@ def test_whatever_workers_write_and_wherever_they_die_the_lake_gives_what_one_cl
         check_what_workers_leave(make, Path(folder), log, steps)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(log=logs(), steps=STEPS)
 def test_wherever_workers_die_a_lake_in_a_bucket_gives_what_one_clean_pass_gives(
     s3: S3Server, log: Log, steps: list[Step]

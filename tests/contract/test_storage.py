@@ -185,7 +185,7 @@ def test_a_put_that_was_cut_leaves_what_was_there(s3: S3Server, bucket: ObjectPa
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(500, "500 Internal"), (503, "503 Service"), (403, "access denied")]
+    ("status", "says"), [(500, "answers 500 Internal Server Error"), (503, "503"), (403, "denied")]
 )
 def test_a_server_that_goes_on_failing_is_no_damage(
     s3: S3Server, bucket: ObjectPath, status: int, says: str
@@ -222,5 +222,5 @@ def test_no_keys_are_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("s3")
 def test_no_server_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(LakeUnavailable, match="not reachable; see AWS_ENDPOINT_URL"):
+    with pytest.raises(LakeUnavailable, match=r"//127\.0\.0\.1:1 is not reachable; see AWS_"):
         write_file(ObjectPath("tests-of-no-server", "x"), b"")

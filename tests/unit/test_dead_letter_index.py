@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from runfold.deploy.cli.dlq.selection import Selection, letter_of, read_key
 from runfold.processors.dead_letter_index import DeadLetterIndex
-from runfold.processors.kept_letter import (
+from runfold.schemas.errors import ConfigurationError
+from runfold.schemas.kept_letter import (
     KeptLetter,
     LetterState,
     RecordPlace,
@@ -21,7 +22,6 @@ from runfold.processors.kept_letter import (
     write_letter,
     write_mark,
 )
-from runfold.schemas.errors import ConfigurationError
 
 PLACE = RecordPlace("some/events", "an-id", 3, 1200)
 LETTER = KeptLetter(

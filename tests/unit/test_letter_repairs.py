@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runfold.processors.kept_letter import KeptLetter, RecordPlace
 from runfold.processors.letter_plans import Plan, plan_fix, plan_redrive
 from runfold.processors.letter_repairs import JqRepair, PythonRepair, Repair, SchemaRepair
 from runfold.producers.demo.bad_records import bad_records
@@ -23,6 +22,7 @@ from runfold.schemas.codec.framing import SINGLE_OBJECT_HEADER_BYTES
 from runfold.schemas.codec.partial import read_what_can_be
 from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import ConfigurationError
+from runfold.schemas.kept_letter import KeptLetter, RecordPlace
 from tests.event_strategies import logs
 
 ENCODE = SparseEncoder(latest("event"))

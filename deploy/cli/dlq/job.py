@@ -17,9 +17,9 @@ from runfold.deploy.cli.terminal import EXIT_FAILED, OUT, Format
 from runfold.deploy.resending import Send
 from runfold.processors.dead_letter_index import LetterEntry
 from runfold.processors.dead_letter_log import DeadLetterLog, OnRead
-from runfold.processors.kept_letter import KeptLetter, LetterState
 from runfold.processors.letter_plans import Plan
 from runfold.schemas.errors import ConfigurationError
+from runfold.schemas.kept_letter import KeptLetter, LetterState
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from runfold.deploy.cli.tables import Row, print_rows
 from runfold.deploy.cli.terminal import OUT, Broker, DataDir, Format
 from runfold.deploy.settings import load_settings
 from runfold.processors.dead_letter_index import LetterEntry
-from runfold.processors.kept_letter import LetterState
+from runfold.schemas.kept_letter import LetterState
 
 _GROUP_COLUMNS = ("reason", "letters", "open", "redriven", "fixed", "first", "last", "example")
 _EACH_COLUMNS = ("key", "recorded_at", "reason", "state", "run_id", "message")

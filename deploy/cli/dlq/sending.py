@@ -14,11 +14,11 @@ from runfold.deploy.cli.dlq.selection import Everything, Keys, Reason, Run, Sinc
 from runfold.deploy.cli.terminal import Broker, DataDir, Format
 from runfold.deploy.resending import Send, fixing, redriving
 from runfold.deploy.settings import load_settings
-from runfold.processors.kept_letter import KeptLetter
 from runfold.processors.letter_plans import Plan, plan_fix, plan_redrive
 from runfold.processors.letter_repairs import JqRepair, PythonRepair, Repair, SchemaRepair
 from runfold.schemas.codec.confluent import event_framing
 from runfold.schemas.errors import ConfigurationError
+from runfold.schemas.kept_letter import KeptLetter
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what each would become, send nothing.")

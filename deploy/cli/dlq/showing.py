@@ -17,9 +17,9 @@ from runfold.deploy.cli.terminal import EXIT_USAGE, OUT, Broker, DataDir, Format
 from runfold.deploy.settings import Settings, load_settings
 from runfold.processors.dead_letter_index import LetterEntry
 from runfold.processors.dead_letter_log import DeadLetterLog
-from runfold.processors.kept_letter import KeptLetter
 from runfold.schemas.codec.confluent import event_framing
 from runfold.schemas.codec.partial import Readable, read_what_can_be
+from runfold.schemas.kept_letter import KeptLetter
 
 _SHOWN_BYTES = 256
 _LINE_BYTES = 16

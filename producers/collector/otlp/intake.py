@@ -1,0 +1,57 @@
+"""One OTLP request from its bytes to Kafka, whether it came by HTTP or by gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runfold.producers.collector.access import Caller
+from runfold.producers.collector.collector import Collector
+from runfold.producers.collector.letters import SetAside
+from runfold.producers.collector.otlp.items import Refused
+from runfold.producers.collector.otlp.translation import Request
+from runfold.schemas.errors import EventRejected
+
+API = "otlp"
+_NAMED = 5
+"""So many items are named in an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request: so many of its items were `rejected`, as the message says."""
+
+    rejected: int = 0
+    message: str = ""
+
+
+async def take(collector: Collector, caller: Caller, request: Request) -> Outcome:
+    """Put a request into the log: its events, and what can be none among the dead letters.
+
+    Raises: ValueError for what is no such request; BrokerUnavailable (retry): all is sent again.
+    """
+    made = request.translate(content=collector.settings.content)
+    taken = await collector.take(API, caller, made.events)
+    lost: dict[int, EventRejected] = {}
+    for at, each in zip(made.items, taken, strict=True):
+        if isinstance(each, EventRejected):
+            lost.setdefault(at, each)
+    refused = made.refused + [
+        request.refusal(at, made.sources[at], error.reason, error.message)
+        for at, error in lost.items()
+    ]
+    if not refused:
+        return Outcome()
+    source = f"{API}/{request.signal}"
+    await collector.set_aside(
+        [SetAside(source, each.where, each.reason, each.message, each.content) for each in refused]
+    )
+    collector.counts.events(API, accepted=0, rejected=len(made.refused))
+    return Outcome(len(refused), _told(refused))
+
+
+def _told(refused: Sequence[Refused]) -> str:
+    named = "; ".join(f"{each.where}: {each.message}" for each in refused[:_NAMED])
+    more = len(refused) - _NAMED
+    rest = f"; and {more} more" if more > 0 else ""
+    return f"{named}{rest}. Kept as dead letters, see `runfold dlq ls`"

@@ -1,0 +1,159 @@
+"""OTLP over HTTP against the collector over a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from runfold.deploy.embedded import KafkaServer
+from runfold.processors.dead_letter_log import DeadLetterLog
+from runfold.schemas.event import Event
+from runfold.schemas.kept_letter import KeptLetter
+from tests.collector_process import CollectorProcess
+from tests.otlp_requests import AGENT, BEGIN_NS, CHAT, span, traces
+
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def collector(
+    kafka: KafkaServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CollectorProcess]:
+    with CollectorProcess(
+        kafka.bootstrap, "test-otlp-contract", tmp_path_factory.mktemp("collector")
+    ) as serving:
+        yield serving
+
+
+def posted(
+    collector: CollectorProcess, body: bytes, path: str = "/v1/traces", **headers: str
+) -> httpx.Response:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.post(f"{collector.url}{path}", content=body, headers=sent, timeout=30)
+
+
+def stored(collector: CollectorProcess, trace: str) -> list[Event]:
+    events = asyncio.run(collector.events())
+    return [each for each in events if each.trace_id == trace]
+
+
+async def letters_of(bootstrap: str, said: str) -> list[KeptLetter]:
+    log = DeadLetterLog(bootstrap)
+    wanted = [each for each in (await log.index()).entries() if said in each.message]
+    return [each async for some in log.letters(wanted) for each in some]
+
+
+def json_request(trace: str, *spans: dict[str, Any]) -> bytes:
+    made = [
+        {"traceId": trace, "spanId": f"{at + 1:016x}", "name": f"n{at}",
+         "startTimeUnixNano": str(BEGIN_NS), "endTimeUnixNano": str(BEGIN_NS), **each}
+        for at, each in enumerate(spans)
+    ]  # fmt: skip
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": made}]}]}).encode()
+
+
+def test_protobuf_plain_and_packed_and_sent_twice_is_stored_once(
+    collector: CollectorProcess,
+) -> None:
+    trace = "a1" * 16
+    body = traces(span(2, CHAT, parent=1, trace=trace), span(1, AGENT, trace=trace))
+    for sent, headers in ((body, {}), (gzip.compress(body), {"Content_Encoding": "gzip"})):
+        answer = posted(collector, sent, Content_Type="application/x-protobuf", **headers)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"] == "application/x-protobuf"
+    found = stored(collector, trace)
+    assert [each.event_type for each in found] == ["llm.called", "run.started", "run.ended"]
+
+
+@pytest.mark.parametrize("path", ["/t/token/v1/traces", "/any/prefix/v1/traces"])
+def test_json_behind_a_prefix_is_answered_in_json(collector: CollectorProcess, path: str) -> None:
+    trace = f"{len(path):032x}"
+    answer = posted(collector, json_request(trace, {}), path, Content_Type="application/json; x=y")
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert answer.headers["content-type"] == "application/json"
+    assert len(stored(collector, trace)) == 2
+
+
+def test_a_poison_batch_keeps_its_good_items_and_names_the_bad_ones(
+    collector: CollectorProcess, kafka: KafkaServer
+) -> None:
+    trace = "b2" * 32
+    body = json_request(trace, {}, {"spanId": ""}, {"startTimeUnixNano": 17}, {"name": "\x00"})
+    answers = [posted(collector, body, Content_Type="application/json") for _ in range(2)]
+    for answer in answers:
+        partial = answer.json()["partialSuccess"]
+        assert (answer.status_code, partial["rejectedSpans"]) == (200, "2")
+        assert (
+            "resourceSpans[0].scopeSpans[0].spans[1]: spanId is missing" in partial["errorMessage"]
+        )
+        assert "17 ns since 1970" in partial["errorMessage"]
+    assert {each.name for each in stored(collector, trace)} == {"n0", "\x00"}
+    letters = asyncio.run(letters_of(kafka.bootstrap, "otlp/traces"))
+    ours = [each for each in letters if trace.encode() in (each.value or b"")]
+    assert sorted(each.reason for each in ours) == ["bad_time", "missing_id"]
+
+
+def test_an_operator_sees_them(collector: CollectorProcess, kafka: KafkaServer) -> None:
+    posted(collector, json_request("b3" * 16, {"spanId": ""}), Content_Type="application/json")
+    listed = subprocess.run(
+        [sys.executable, "-m", "runfold.deploy", "dlq", "ls", "--each", "--format", "json",
+         "--broker", kafka.bootstrap, "--topic", collector.topic],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert any("spanId is missing" in each["message"] for each in json.loads(listed.stdout))
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"\xff\xff", PROTOBUF, 400),
+        (b"{", JSON, 400),
+        (b"no gzip", {**JSON, "Content-Encoding": "gzip"}, 400),
+        (b"{}", {"Content-Type": "text/plain"}, 415),
+        (b"{}", {**JSON, "Content-Encoding": "br"}, 415),
+        (gzip.compress(bytes(65 << 20)), {**PROTOBUF, "Content-Encoding": "gzip"}, 413),
+    ],
+)
+def test_what_cannot_be_decoded_is_answered_by_a_status(
+    collector: CollectorProcess, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    answer = httpx.post(f"{collector.url}/v1/traces", content=body, headers=headers, timeout=30)
+    assert answer.status_code == status
+    if headers["Content-Type"] == PROTOBUF["Content-Type"]:
+        assert Status.FromString(answer.content).message
+    else:
+        assert answer.json()["message"]
+
+
+def test_the_answer_of_a_partial_success_in_protobuf(collector: CollectorProcess) -> None:
+    broken = span(1, trace="c4" * 16)
+    broken.span_id = b""
+    answer = posted(collector, traces(broken), Content_Type="application/x-protobuf")
+    told = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert (answer.status_code, told.rejected_spans) == (200, 1)
+    assert "resource_spans[0].scope_spans[0].spans[0]: span_id is missing" in told.error_message
+
+
+def test_without_kafka_it_asks_to_come_back(
+    kafka_server_factory: Any, tmp_path: Path, topic_name: str
+) -> None:
+    server = kafka_server_factory()
+    server.start()
+    with CollectorProcess(server.bootstrap, topic_name, tmp_path) as serving:
+        server.kill()
+        answer = posted(serving, traces(span(1)), Content_Type="application/x-protobuf")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert Status.FromString(answer.content).code == 14

@@ -7,6 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from fastapi import FastAPI
+
+from runfold.deploy.collector_keys import access_for
 from runfold.deploy.page.routes import page_routes
 from runfold.deploy.runs_api import runs_api_settings, runs_follower
 from runfold.deploy.settings import Settings
@@ -23,11 +26,28 @@ async def run_collector(
     settings: Settings, status_file: Path | None, *, say: Callable[[str], None]
 ) -> None:
     """Serve until told to stop. Raises: ConfigurationError."""
-    how = CollectorSettings()
-    collector = Collector(
-        LogWriter(settings.bootstrap, topic=settings.topic, patience=how.patience), how
-    )
+    serving = _serving(settings)
+    async with access_for(settings, serving.addresses) as access:
+        how = CollectorSettings()
+        log = LogWriter(settings.bootstrap, topic=settings.topic, patience=how.patience)
+        collector = Collector(log, how, access)
+        listening = _announcing(settings, status_file, say)
+        await serve(_app(settings, collector), collector, serving, on_listening=listening)
 
+
+def _app(settings: Settings, collector: Collector) -> FastAPI:
+    runs = runs_api_settings(settings)
+    follower = runs_follower(settings, collector, runs)
+    first = [
+        page_routes(collector, settings.lake_dir),
+        runs_api_routes(collector, follower, runs),
+    ]
+    return build_app(collector, first, alongside=[follower])
+
+
+def _announcing(
+    settings: Settings, status_file: Path | None, say: Callable[[str], None]
+) -> Callable[[Listening], None]:
     def listening(found: Listening) -> None:
         addresses = [str(each) for each in found.addresses]
         say(f"collecting at {', '.join(addresses)} for Kafka at {settings.bootstrap}")
@@ -38,14 +58,7 @@ async def run_collector(
             temporary.write_text(json.dumps(described), "utf-8")
             temporary.replace(status_file)
 
-    runs = runs_api_settings(settings)
-    follower = runs_follower(settings, collector, runs)
-    first = [
-        page_routes(collector, settings.lake_dir),
-        runs_api_routes(collector, follower, runs),
-    ]
-    app = build_app(collector, first, alongside=[follower])
-    await serve(app, collector, _serving(settings), on_listening=listening)
+    return listening
 
 
 def _serving(settings: Settings) -> Serving:

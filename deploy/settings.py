@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         description="HOST:PORT where the collector answers `GET /` as the health check of the "
         "OpenTelemetry Collector does, always without TLS; empty is nowhere.",
     )
+    collector_require_keys: bool = Field(
+        default=False,
+        description="Whether the collector lets in nobody without a key of `runfold keys`; always "
+        "where it serves at an address that other machines reach.",
+    )
     collector_tls_cert: Path | None = Field(
         default=None,
         description="PEM file of the certificate that the collector shows, with chain.",

@@ -41,3 +41,4 @@ def all_topics() -> list[Topic]:
 
 EVENTS = load_topic("runfold.events")
 DEAD_LETTERS = load_topic("runfold.dead-letters")
+KEYS = load_topic("runfold.keys")

@@ -59,6 +59,7 @@ class DeadLetterReason(StrEnum):
     KEY_MISMATCH = "key_mismatch"
     BAD_TIME = "bad_time"
     BAD_ITEM = "bad_item"
+    OTHER_HOST = "other_host"
 
 
 TERMINAL_STATUSES = frozenset(

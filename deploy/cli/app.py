@@ -17,6 +17,7 @@ from runfold.deploy.cli.dlq import dlq_app
 from runfold.deploy.cli.doctor import doctor
 from runfold.deploy.cli.export import export
 from runfold.deploy.cli.imports import import_app
+from runfold.deploy.cli.keys import keys_app
 from runfold.deploy.cli.query import query
 from runfold.deploy.cli.quickstart import quickstart
 from runfold.deploy.cli.replay import replay_app
@@ -82,6 +83,7 @@ app.add_typer(import_app)
 app.add_typer(accept_app)
 app.add_typer(replay_app)
 app.add_typer(dlq_app)
+app.add_typer(keys_app)
 
 
 def run() -> None:

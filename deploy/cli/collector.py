@@ -42,6 +42,14 @@ def collector(
     tls_key: Annotated[
         Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")
     ] = None,
+    require_keys: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-keys",
+            help="Let in nobody without a key of `runfold keys`; always so where other machines "
+            "reach an address.",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     status_file: Annotated[
         Path | None, typer.Option("--status-file", hidden=True, help="Where to write addresses.")
@@ -63,6 +71,7 @@ def collector(
         data_dir=data_dir,
         collector_listen=listen,
         collector_health_listen=health_listen,
+        collector_require_keys=require_keys,
         collector_tls_cert=tls_cert,
         collector_tls_key=tls_key,
     )

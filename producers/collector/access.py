@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
+from runfold.schemas.access_key import Scope
 
-class Scope(StrEnum):
-    """What a key allows."""
-
-    INGEST = "ingest"
-    READ = "read"
-    ADMIN = "admin"
+__all__ = ["Access", "Caller", "KeyRefused", "OpenAccess", "Scope"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +37,13 @@ class Access(Protocol):
     def admit(self, presented: str | None, scope: Scope, peer: str) -> Caller:
         """Return who calls, by the key that was `presented` and the address of the `peer`.
 
-        Raises: KeyRefused; Problem 429 or 503 with `retry_after` where the caller's limit is
-        reached.
+        Raises: KeyRefused; Problem 429 with `retry_after` where the caller's limit is reached, 503
+        where keys are not known yet.
         """
 
 
 class OpenAccess:
-    """Lets everybody in: for an address of this machine only."""
+    """Lets everybody in: for tests, and where nothing needs a key."""
 
     def admit(self, presented: str | None, scope: Scope, peer: str) -> Caller:
         """Return a caller without a name; see `Access`."""

@@ -15,6 +15,7 @@ from runfold.producers.collector.letters import LetterWriter, SetAside
 from runfold.producers.collector.log_writer import LogWriter, Placed
 from runfold.producers.publisher import EventFields
 from runfold.schemas.errors import EventRejected
+from runfold.schemas.vocabulary import DeadLetterReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,10 @@ class Collector:
         Delivery: nothing returned is lost. Raises: CollectorBusy, BrokerUnavailable (retry):
         nothing is certain, and the caller sends all of it again.
         """
-        if caller.project is not None:
-            events = [{**each, "project": caller.project} for each in events]
-        taken = await self.log.append(events) if events else []
+        bound = [_bound(each, caller) for each in events]
+        allowed = [each for each in bound if not isinstance(each, EventRejected)]
+        placed = iter(await self.log.append(allowed) if allowed else [])
+        taken = [each if isinstance(each, EventRejected) else next(placed) for each in bound]
         rejected = sum(isinstance(each, EventRejected) for each in taken)
         self.counts.events(api, accepted=len(taken) - rejected, rejected=rejected)
         return taken
@@ -84,6 +86,17 @@ class Collector:
         """
         if items:
             await self.letters.write(items)
+
+
+def _bound(event: EventFields, caller: Caller) -> EventFields | EventRejected:
+    """Return the event as one of the caller's project and host; refused where it is of another."""
+    if caller.host is not None and event.get("host") not in (None, caller.host):
+        message = (
+            f"host {event['host']!r}: key {caller.key_id} sends events of {caller.host!r} only"
+        )
+        return EventRejected(DeadLetterReason.OTHER_HOST, message)
+    bound = {"project": caller.project, "host": caller.host}
+    return {**event, **{name: value for name, value in bound.items() if value is not None}}
 
 
 def bearer_of(request: Request) -> str | None:

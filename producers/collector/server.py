@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from types import FrameType
 from typing import NamedTuple
 
@@ -41,6 +42,17 @@ class Address(NamedTuple):
         if not (host and port.isdecimal() and int(port) < 1 << 16):
             raise ConfigurationError(f"{setting}: {text!r} is not HOST:PORT")
         return cls(host.strip("[]"), int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this machine reaches it: a name is where all it stands for is."""
+        if self.host == "":
+            return False
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError:
+            return False
+        return all(ip_address(str(each[4][0])).is_loopback for each in found)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from runfold.deploy.agent_framework import agent_framework_router, listening_at
 from runfold.deploy.collector_keys import access_for
 from runfold.deploy.page.routes import page_routes
 from runfold.deploy.runs_api import runs_api_settings, runs_follower
@@ -41,6 +42,7 @@ def _app(settings: Settings, collector: Collector) -> FastAPI:
     first = [
         page_routes(collector, settings.lake_dir),
         runs_api_routes(collector, follower, runs),
+        agent_framework_router(settings, collector),
     ]
     return build_app(collector, first, alongside=[follower])
 
@@ -64,7 +66,7 @@ def _announcing(
 def _serving(settings: Settings) -> Serving:
     health = settings.collector_health_listen
     return Serving(
-        [Address.parse(each, "collector_listen") for each in settings.collector_listen],
+        [Address.parse(each, "collector_listen") for each in listening_at(settings)],
         Address.parse(health, "collector_health_listen") if health else None,
         _certificate(settings),
     )

@@ -107,6 +107,11 @@ class Settings(BaseSettings):
         description="HTTP status with which the runs API refuses negative counts and statuses that "
         "nobody knows.",
     )
+    agent_framework_strict: bool = Field(
+        default=False,
+        description="Take batches of the Agent Framework's API as its own collector did: all of "
+        "it, by its last rules, or nothing.",
+    )
     dead_letter_cap: float = Field(
         default=0.5,
         gt=0,

@@ -76,6 +76,7 @@ class StackCollector:
         command = [
             sys.executable, "-m", "runfold.deploy", "collector",
             "--broker", self._broker,
+            "--lake", str(self._settings.lake_dir),
             "--data-dir", str(self._settings.home),
             "--status-file", str(self._status),
             *self._options,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from runfold.schemas.codec.decoder import decode_event
 from runfold.schemas.event import Event
@@ -114,15 +114,13 @@ class CollectorProcess:
 
 async def events_of(bootstrap: str, topic: str) -> list[Event]:
     """Return all events of a topic, repeated ones too, those of a partition in order."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None
+    )
     await consumer.start()
     try:
-        await consumer.topics()  # else it knows no topic yet
-        partitions = [
-            TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic) or ()
-        ]
         found: list[Event] = []
-        for partition, end in (await consumer.end_offsets(partitions)).items():
+        for partition, end in (await consumer.end_offsets(consumer.assignment())).items():
             while await consumer.position(partition) < end:
                 records: dict[Any, list[Any]] = await consumer.getmany(partition, timeout_ms=500)
                 for record in records.get(partition, []):

@@ -18,6 +18,7 @@ from runfold.deploy.cli.doctor import doctor
 from runfold.deploy.cli.export import export
 from runfold.deploy.cli.imports import import_app
 from runfold.deploy.cli.keys import keys_app
+from runfold.deploy.cli.objects import object_app
 from runfold.deploy.cli.query import query
 from runfold.deploy.cli.quickstart import quickstart
 from runfold.deploy.cli.replay import replay_app
@@ -84,6 +85,7 @@ app.add_typer(accept_app)
 app.add_typer(replay_app)
 app.add_typer(dlq_app)
 app.add_typer(keys_app)
+app.add_typer(object_app)
 
 
 def run() -> None:

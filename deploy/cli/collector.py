@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from runfold.deploy.cli.terminal import OUT, Broker, DataDir
+from runfold.deploy.cli.terminal import OUT, Broker, DataDir, Lake
 from runfold.deploy.settings import load_settings
 
 
@@ -50,6 +50,7 @@ def collector(
             "reach an address.",
         ),
     ] = None,
+    lake: Lake = None,
     data_dir: DataDir = None,
     status_file: Annotated[
         Path | None, typer.Option("--status-file", hidden=True, help="Where to write addresses.")
@@ -68,6 +69,7 @@ def collector(
     settings = load_settings(
         broker=broker,
         topic=topic,
+        lake=lake,
         data_dir=data_dir,
         collector_listen=listen,
         collector_health_listen=health_listen,

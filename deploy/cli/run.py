@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from runfold.deploy.cli.objects import object_words
 from runfold.deploy.cli.orphans import circumstances, is_orphaned
 from runfold.deploy.cli.run_then import run_then, time_meant
 from runfold.deploy.cli.sub_runs import descendants, sub_run_tree
@@ -245,4 +246,6 @@ def _what(event: dict[str, Any]) -> str:
     problem = ": ".join(filter(None, (event["error_type"], event["error_message"])))
     if problem:
         said.append(f"[red]{plain(problem)}[/]")
+    if document := object_words(event["attributes"]):
+        said.append(f"[dim]{plain(document)}[/]")
     return " ".join(said)

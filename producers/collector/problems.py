@@ -44,12 +44,12 @@ Render = Callable[[Problem], Response]
 RenderInvalid = Callable[[RequestValidationError], Response]
 """Words what pydantic found wrong with a body."""
 
-_TRY_AGAIN_AFTER = timedelta(seconds=1)
+TRY_AGAIN_AFTER = timedelta(seconds=1)
 
 
 def busy(error: BrokerUnavailable) -> Problem:
     """Return the problem of a log that takes nothing now: 503, to be tried again."""
-    after = error.retry_after if isinstance(error, CollectorBusy) else _TRY_AGAIN_AFTER
+    after = error.retry_after if isinstance(error, CollectorBusy) else TRY_AGAIN_AFTER
     return Problem(503, str(error), after)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
 import pytest
+from typer.testing import CliRunner, Result
 
+from runfold.deploy.cli.app import app
 from runfold.deploy.cli.objects import object_words
-from runfold.schemas.errors import LakeCorrupt, LakeUnavailable
+from runfold.schemas.errors import ConfigurationError, LakeCorrupt, LakeUnavailable
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.objects import LakeObjects
 from tests.buckets import S3Server
@@ -40,8 +39,9 @@ def test_a_document_is_read_back_by_its_digest(lake: LakePath) -> None:
 
 def test_any_reader_of_zstd_opens_it(tmp_path: Path) -> None:
     put = LakeObjects(tmp_path).put(CONTENT)
-    rows = duckdb.sql(f"select role from read_json('{tmp_path / put.path}')").fetchall()
-    assert rows == [("user",), ("assistant",)]
+    rows = duckdb.sql(f"select role from read_json('{tmp_path / put.path}')")
+    assert rows is not None
+    assert rows.fetchall() == [("user",), ("assistant",)]
 
 
 @pytest.mark.parametrize("keep", [0, 10, -1])
@@ -73,23 +73,16 @@ def test_a_lake_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_it_and_says_what_is_not_there(tmp_path: Path) -> None:
-    objects = LakeObjects(tmp_path)
-    put = objects.put(CONTENT)
+    put = LakeObjects(tmp_path).put(CONTENT)
 
-    def show(digits: str) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "runfold.deploy", "object", "show", digits]
-        return subprocess.run(
-            [*command, "--lake", str(tmp_path)],
-            capture_output=True,
-            check=False,
-            env={**os.environ, "NO_COLOR": "1"},
-        )
+    def show(digits: str) -> Result:
+        return CliRunner().invoke(app, ["object", "show", digits, "--lake", str(tmp_path)])
 
-    assert show(put.sha256[:12]).stdout == CONTENT + b"\n"
+    assert show(put.sha256[:12]).stdout_bytes == CONTENT + b"\n"
     for wrong in ("123", "zzzzzz", "00000000", put.sha256 + "00"):
         answer = show(wrong)
-        assert (answer.returncode, answer.stdout) == (2, b"")
-        assert b"error:" in answer.stderr
+        assert isinstance(answer.exception, ConfigurationError), wrong
+        assert answer.stdout == ""
 
 
 def test_an_event_says_how_to_see_its_document() -> None:

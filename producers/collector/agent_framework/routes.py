@@ -10,7 +10,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -47,7 +46,7 @@ from runfold.schemas.errors import BrokerUnavailable, EventRejected
 API = "agent_framework"
 
 _MIB = 1024 * 1024
-_TRANSCRIPT_LIMITS = BodyLimits(128 * _MIB, 128 * _MIB, within=timedelta(seconds=60))
+_TRANSCRIPT_LIMITS = BodyLimits(128 * _MIB, 128 * _MIB)
 """What the original's server took at most."""
 _PARSED_AT_ONCE_BYTES = _MIB
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]

@@ -22,6 +22,7 @@ from runfold.deploy.cli.objects import object_app
 from runfold.deploy.cli.query import query
 from runfold.deploy.cli.quickstart import quickstart
 from runfold.deploy.cli.replay import replay_app
+from runfold.deploy.cli.reset import reset
 from runfold.deploy.cli.run import run as show_run
 from runfold.deploy.cli.runs import runs
 from runfold.deploy.cli.ship import ship
@@ -64,6 +65,7 @@ def _options(
 app.command()(quickstart)
 app.command()(up)
 app.command()(down)
+app.command()(reset)
 app.command()(status)
 app.command()(logs)
 app.command()(doctor)

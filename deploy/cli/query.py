@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from runfold.deploy.cli.query_shell import query_shell
 from runfold.deploy.cli.tables import print_rows, rows_as_text
 from runfold.deploy.cli.terminal import EXIT_USAGE, DataDir, Format, Lake, fail
 from runfold.deploy.settings import load_settings
@@ -36,10 +37,15 @@ def query(
 ) -> None:
     """Ask the lake by SQL: views events, runs, tools, llm_calls, dead_letters; run_at(ID, TIME).
 
+    Without a statement, in a terminal, it asks what you type.
     For example: runfold query "select status, count(*), sum(cost_usd) from runs group by 1"
     """
     from runfold.sinks.query import open_lake
 
+    if sql == "-" and sys.stdin.isatty():
+        with open_lake(load_settings(lake=lake, data_dir=data_dir).lake_dir) as lake_queries:
+            query_shell(lake_queries)
+        return
     if output is QueryFormat.PARQUET and file is None and sys.stdout.isatty():
         raise fail("Parquet is nothing for a terminal", hint="add --output FILE", code=EXIT_USAGE)
     text = sys.stdin.read() if sql == "-" else sql

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runfold.deploy.cli.figures import print_figures
-from runfold.deploy.cli.terminal import ERR, Broker, DataDir, Format, Lake, Postgres
+from runfold.deploy.cli.terminal import ERR, Broker, DataDir, Format, Lake, Postgres, fail
 from runfold.deploy.settings import Settings, load_settings
 from runfold.schemas.errors import ConfigurationError, RunfoldError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PAUSE_SECONDS = 1.0
 _RETRY_SECONDS = 2.0
+_LONGEST_SILENCE_SECONDS = 60.0
 
 
 def export(
@@ -35,6 +36,12 @@ def export(
         typer.Option(
             "--rebuild",
             help="Export all again; dashboards read the old rows until it is done.",
+        ),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Export nothing: exit with 1 where nobody looked for a minute."
         ),
     ] = False,
     output: Annotated[
@@ -58,6 +65,9 @@ def export(
             "no PostgreSQL to export to: start the stack by `runfold up`, or say --postgres URL"
         )
     configure_logging(quiet=not follow)
+    if check:
+        _check(url)
+        return
     started = time.monotonic()
     if follow:
         _follow(settings, url, rebuild=rebuild)
@@ -73,6 +83,16 @@ def export(
         output,
         title="exported" + (f" anew: {done.reason}" if done.reason else ""),
     )
+
+
+def _check(url: str) -> None:
+    from runfold.sinks.postgres.health import last_look
+
+    seconds = last_look(url)
+    if seconds is None or seconds > _LONGEST_SILENCE_SECONDS:
+        when = "never" if seconds is None else f"{seconds:.0f} s ago"
+        raise fail(f"an export looked at the lake {when}; `runfold export --follow` does it always")
+    print_figures({"seconds since the last look": round(seconds, 1)}, Format.TABLE, title="export")
 
 
 def _export(settings: Settings, url: str, *, rebuild: bool) -> ExportCounts:

@@ -11,6 +11,7 @@ from runfold.schemas.errors import ConfigurationError
 from runfold.schemas.offsets import OffsetRange
 from runfold.sinks.log_description import read_description
 from runfold.sinks.object_path import LakePath
+from runfold.sinks.postgres.connecting import connect, postgres_errors
 from runfold.sinks.postgres.held import Held
 
 LogEnds = Callable[[], Mapping[str, Mapping[int, int]]]
@@ -38,6 +39,24 @@ insert into runfold.pipeline_health
      lag_records, exported_recorded_at, freshness_seconds)
 values (clock_timestamp(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
+
+
+_LAST_LOOK = """
+select extract(epoch from clock_timestamp() - max(checked_at))::float8 from runfold.pipeline_health
+"""
+
+
+def last_look(url: str) -> float | None:
+    """Return how many seconds ago an export looked at the lake; None where none ever did.
+
+    Raises: ConfigurationError, PostgresUnavailable (retry).
+    """
+    with postgres_errors("asking for the last look"), connect(url) as connection:
+        try:
+            row = connection.execute(_LAST_LOOK).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None
+        return None if row is None else row[0]
 
 
 def is_due(connection: psycopg.Connection) -> bool:

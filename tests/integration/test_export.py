@@ -387,6 +387,20 @@ def test_the_command_says_what_it_did_and_what_is_missing(
     assert "no PostgreSQL to export to" in failed.stderr
 
 
+def test_a_check_says_whether_anybody_exports(database: str, fleet: Path) -> None:
+    never = runfold("export", "--check", "--lake", str(fleet), postgres=database)
+    assert never.returncode == 1
+    assert "never" in never.stderr
+    assert runfold("export", "--lake", str(fleet), postgres=database).returncode == 0
+    assert runfold("export", "--check", "--lake", str(fleet), postgres=database).returncode == 0
+    with connect(database) as connection:
+        connection.execute(
+            "update runfold.pipeline_health set checked_at = checked_at - interval '5 minutes'"
+        )
+    long_ago = runfold("export", "--check", "--lake", str(fleet), postgres=database)
+    assert long_ago.returncode == 1
+
+
 def test_what_is_wrong_with_postgres_is_said_and_no_password(database: str, fleet: Path) -> None:
     with pytest.raises(PostgresUnavailable, match="no answer from PostgreSQL at postgresql://a@"):
         connect("postgresql://a:secret@127.0.0.1:1/x")

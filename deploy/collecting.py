@@ -17,6 +17,7 @@ from runfold.deploy.settings import Settings
 from runfold.producers.collector.app import build_app
 from runfold.producers.collector.collector import Collector, CollectorSettings
 from runfold.producers.collector.log_writer import LogWriter
+from runfold.producers.collector.otlp.grpc_server import OtlpGrpc
 from runfold.producers.collector.runs_api import runs_api_routes
 from runfold.producers.collector.server import Address, Listening, Serving, serve
 from runfold.producers.collector.tls import Certificate
@@ -28,15 +29,20 @@ async def run_collector(
 ) -> None:
     """Serve until told to stop. Raises: ConfigurationError."""
     serving = _serving(settings)
-    async with access_for(settings, serving.addresses) as access:
-        how = CollectorSettings()
+    over_grpc = _grpc_address(settings)
+    reachable = [*serving.addresses, *([over_grpc] if over_grpc else [])]
+    async with access_for(settings, reachable) as access:
+        how = CollectorSettings(content=settings.collector_content)
         log = LogWriter(settings.bootstrap, topic=settings.topic, patience=how.patience)
         collector = Collector(log, how, access)
-        listening = _announcing(settings, status_file, say)
-        await serve(_app(settings, collector), collector, serving, on_listening=listening)
+        grpc = None
+        if over_grpc is not None:
+            grpc = OtlpGrpc(collector, over_grpc, serving.certificate, drain=serving.drain)
+        listening = _announcing(settings, grpc, status_file, say)
+        await serve(_app(settings, collector, grpc), collector, serving, on_listening=listening)
 
 
-def _app(settings: Settings, collector: Collector) -> FastAPI:
+def _app(settings: Settings, collector: Collector, grpc: OtlpGrpc | None) -> FastAPI:
     runs = runs_api_settings(settings)
     follower = runs_follower(settings, collector, runs)
     first = [
@@ -44,23 +50,33 @@ def _app(settings: Settings, collector: Collector) -> FastAPI:
         runs_api_routes(collector, follower, runs),
         agent_framework_router(settings, collector),
     ]
-    return build_app(collector, first, alongside=[follower])
+    return build_app(collector, first, alongside=[follower, *([grpc] if grpc else [])])
 
 
 def _announcing(
-    settings: Settings, status_file: Path | None, say: Callable[[str], None]
+    settings: Settings,
+    grpc: OtlpGrpc | None,
+    status_file: Path | None,
+    say: Callable[[str], None],
 ) -> Callable[[Listening], None]:
     def listening(found: Listening) -> None:
         addresses = [str(each) for each in found.addresses]
-        say(f"collecting at {', '.join(addresses)} for Kafka at {settings.bootstrap}")
+        over_grpc = "" if grpc is None else f", by gRPC at {grpc.address}"
+        say(f"collecting at {', '.join(addresses)}{over_grpc} for Kafka at {settings.bootstrap}")
         if status_file is not None:
             health = None if found.health is None else str(found.health)
             described = {"pid": os.getpid(), "addresses": addresses, "health": health}
+            described["grpc"] = None if grpc is None else str(grpc.address)
             temporary = status_file.with_suffix(".tmp")
             temporary.write_text(json.dumps(described), "utf-8")
             temporary.replace(status_file)
 
     return listening
+
+
+def _grpc_address(settings: Settings) -> Address | None:
+    where = settings.collector_grpc_listen
+    return Address.parse(where, "collector_grpc_listen") if where else None
 
 
 def _serving(settings: Settings) -> Serving:

@@ -81,6 +81,15 @@ class Settings(BaseSettings):
         description="HOST:PORTs where the collector serves, with commas between them; each serves "
         "every HTTP API.",
     )
+    collector_grpc_listen: str = Field(
+        default="127.0.0.1:4317",
+        description="HOST:PORT where the collector takes OTLP over gRPC; empty is nowhere.",
+    )
+    collector_content: bool = Field(
+        default=False,
+        description="Whether prompts, answers, documents and what tools are given and return are "
+        "recorded of OpenTelemetry's spans and logs.",
+    )
     collector_health_listen: str = Field(
         default="127.0.0.1:13133",
         description="HOST:PORT where the collector answers `GET /` as the health check of the "

@@ -126,6 +126,7 @@ class StackCollector:
     def _wanted(self) -> Iterator[tuple[str, str, str]]:
         for each in self._settings.collector_listen:
             yield "--listen", "collector_listen", each
+        yield "--grpc-listen", "collector_grpc_listen", self._settings.collector_grpc_listen
         health = self._settings.collector_health_listen
         yield "--health-listen", "collector_health_listen", health
 

@@ -41,7 +41,8 @@ class CollectorProcess:
         self._command = [
             sys.executable, "-m", "runfold.deploy", "collector", "--broker", bootstrap,
             "--data-dir", str(folder), "--status-file", str(self._status),
-            "--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0", *options,
+            "--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0",
+            "--grpc-listen", "127.0.0.1:0", *options,
         ]  # fmt: skip
         self._told = {**os.environ, "RUNFOLD_TOPIC": topic, **(environment or {})}
         self.log.write_bytes(b"")
@@ -65,6 +66,11 @@ class CollectorProcess:
         """Where it listens, for a client."""
         host, port = self.address
         return f"http://{host}:{port}"
+
+    @property
+    def grpc(self) -> str:
+        """Where it takes OTLP over gRPC."""
+        return str(json.loads(self._status.read_text())["grpc"])
 
     @property
     def health_url(self) -> str:

@@ -1,4 +1,4 @@
-"""`runfold collector`: take telemetry over HTTP."""
+"""`runfold collector`: take telemetry over HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def collector(
             metavar="HOST:PORT",
             help="Serve all HTTP APIs there; may be given several times; port 0 is a free one. "
             "[default: 127.0.0.1 at 8765, 4318, 3001 and 8123]",
+        ),
+    ] = None,
+    grpc_listen: Annotated[
+        str | None,
+        typer.Option(
+            "--grpc-listen",
+            metavar="HOST:PORT",
+            help="Take OTLP over gRPC there; '' is nowhere. [default: 127.0.0.1:4317]",
         ),
     ] = None,
     health_listen: Annotated[
@@ -72,6 +80,7 @@ def collector(
         lake=lake,
         data_dir=data_dir,
         collector_listen=listen,
+        collector_grpc_listen=grpc_listen,
         collector_health_listen=health_listen,
         collector_require_keys=require_keys,
         collector_tls_cert=tls_cert,

@@ -1,4 +1,4 @@
-"""OTLP over HTTP against the collector over a real Kafka."""
+"""OTLP over HTTP and gRPC against the collector over a real Kafka."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from google.rpc.code_pb2 import Code
+from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -25,6 +29,7 @@ from tests.otlp_requests import AGENT, BEGIN_NS, CHAT, span, traces
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json"}
+_MOST_TRIES = 30
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +39,21 @@ def collector(
     with CollectorProcess(
         kafka.bootstrap, "test-otlp-contract", tmp_path_factory.mktemp("collector")
     ) as serving:
+        posted(serving, json_request("ee" * 16, {}), **{"Content_Type": "application/json"})
         yield serving
 
 
 def posted(
     collector: CollectorProcess, body: bytes, path: str = "/v1/traces", **headers: str
 ) -> httpx.Response:
+    """Send a request until it is not asked to come back, as a client does."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(f"{collector.url}{path}", content=body, headers=sent, timeout=30)
+    for _ in range(_MOST_TRIES):
+        answer = httpx.post(f"{collector.url}{path}", content=body, headers=sent, timeout=30)
+        if answer.status_code != 503:
+            break
+        time.sleep(float(answer.headers["Retry-After"]))
+    return answer
 
 
 def stored(collector: CollectorProcess, trace: str) -> list[Event]:
@@ -153,7 +165,43 @@ def test_without_kafka_it_asks_to_come_back(
     server.start()
     with CollectorProcess(server.bootstrap, topic_name, tmp_path) as serving:
         server.kill()
-        answer = posted(serving, traces(span(1)), Content_Type="application/x-protobuf")
+        answer = httpx.post(
+            f"{serving.url}/v1/traces", content=traces(span(1)), headers=PROTOBUF, timeout=30
+        )
+        with pytest.raises(grpc.RpcError) as refused:
+            exported(serving, traces(span(1)))
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
-    assert Status.FromString(answer.content).code == 14
+    assert Status.FromString(answer.content).code == Code.UNAVAILABLE
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    told = dict(refused.value.trailing_metadata())["grpc-status-details-bin"]
+    retry = RetryInfo()
+    assert Status.FromString(told).details[0].Unpack(retry)
+    assert retry.retry_delay.seconds >= 1
+
+
+def exported(collector: CollectorProcess, body: bytes, **how: Any) -> bytes:
+    """Send a request by gRPC and return the answer."""
+    with grpc.insecure_channel(collector.grpc) as channel:
+        call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+        return bytes(call(body, timeout=30, **how))
+
+
+def test_grpc_takes_the_same(collector: CollectorProcess) -> None:
+    trace = "d5" * 16
+    for how in ({}, {"compression": grpc.Compression.Gzip}):
+        assert exported(collector, traces(span(1, AGENT, trace=trace)), **how) == b""
+    assert [each.event_type for each in stored(collector, trace)] == ["run.started", "run.ended"]
+
+
+def test_grpc_refuses_what_it_cannot_decode(collector: CollectorProcess) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        exported(collector, b"\xff\xff")
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "ExportTraceServiceRequest" in refused.value.details()
+
+
+def test_grpc_refuses_what_unpacks_to_too_much(collector: CollectorProcess) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        exported(collector, bytes(65 << 20), compression=grpc.Compression.Gzip)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

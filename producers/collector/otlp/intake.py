@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,12 +10,13 @@ from runfold.producers.collector.access import Caller
 from runfold.producers.collector.collector import Collector
 from runfold.producers.collector.letters import SetAside
 from runfold.producers.collector.otlp.items import Refused
-from runfold.producers.collector.otlp.translation import Request
+from runfold.producers.collector.otlp.translation import Request, Translation
 from runfold.schemas.errors import EventRejected
 
 API = "otlp"
 _NAMED = 5
 """So many items are named in an answer."""
+_LARGE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ async def take(collector: Collector, caller: Caller, request: Request) -> Outcom
 
     Raises: ValueError for what is no such request; BrokerUnavailable (retry): all is sent again.
     """
-    made = request.translate(content=collector.settings.content)
+    made = await _translated(collector, request)
     taken = await collector.take(API, caller, made.events)
     lost: dict[int, EventRejected] = {}
     for at, each in zip(made.items, taken, strict=True):
@@ -48,6 +50,13 @@ async def take(collector: Collector, caller: Caller, request: Request) -> Outcom
     )
     collector.counts.events(API, accepted=0, rejected=len(made.refused))
     return Outcome(len(refused), _told(refused))
+
+
+async def _translated(collector: Collector, request: Request) -> Translation:
+    """Return what a request becomes; a large one is read in a thread, so that others get on."""
+    if len(request.body) < _LARGE_BYTES:
+        return request.translate(content=collector.settings.content)
+    return await asyncio.to_thread(request.translate, content=collector.settings.content)
 
 
 def _told(refused: Sequence[Refused]) -> str:

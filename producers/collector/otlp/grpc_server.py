@@ -1,0 +1,157 @@
+"""OTLP over gRPC, in the collector's own process and event loop.
+
+Source: OTLP/gRPC of the OpenTelemetry protocol specification 1.x: what may be sent again is
+answered UNAVAILABLE or RESOURCE_EXHAUSTED with a RetryInfo.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, NoReturn, Self
+from urllib.parse import unquote
+
+import grpc
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+from runfold.producers.collector.access import Caller, KeyRefused, Scope
+from runfold.producers.collector.collector import Collector
+from runfold.producers.collector.otlp.answers import accepted, code_of
+from runfold.producers.collector.otlp.intake import take
+from runfold.producers.collector.otlp.items import Signal
+from runfold.producers.collector.otlp.translation import Request
+from runfold.producers.collector.problems import Problem, busy
+from runfold.producers.collector.server import Address
+from runfold.producers.collector.tls import Certificate
+from runfold.schemas.errors import BrokerUnavailable, ConfigurationError
+
+_API = "otlp-grpc"
+_DETAILS = "grpc-status-details-bin"
+_SERVICES = {
+    Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
+    Signal.METRICS: "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
+}
+_GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class OtlpGrpc:
+    """Serves OTLP over gRPC while its context lasts; then what was begun is finished.
+
+    Shape: `address` is where it listens. Units: `drain` is the longest time to finish in.
+    Raises: ConfigurationError where nobody can listen there.
+    """
+
+    def __init__(
+        self,
+        collector: Collector,
+        address: Address,
+        certificate: Certificate | None = None,
+        *,
+        drain: timedelta = timedelta(seconds=15),
+    ) -> None:
+        self._collector = collector
+        self._drain = drain
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", collector.settings.body.unpacked_bytes),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        self._server.add_generic_rpc_handlers(
+            tuple(
+                grpc.method_handlers_generic_handler(
+                    service, {"Export": grpc.unary_unary_rpc_method_handler(self._export(signal))}
+                )
+                for signal, service in _SERVICES.items()
+            )
+        )
+        self.address = address._replace(port=self._listen(address, certificate))
+
+    async def __aenter__(self) -> Self:
+        await self._server.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._server.stop(self._drain.total_seconds())
+
+    def _listen(self, address: Address, certificate: Certificate | None) -> int:
+        try:
+            if certificate is None:
+                return int(self._server.add_insecure_port(str(address)))
+            shown = grpc.ssl_server_credentials([certificate.pem])
+            return int(self._server.add_secure_port(str(address), shown))
+        except RuntimeError as error:
+            raise ConfigurationError(f"cannot listen at {address}: {error}") from error
+
+    def _export(self, signal: Signal) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def export(body: bytes, context: Any) -> bytes:
+            begun, status = time.perf_counter(), 200
+            try:
+                return await self._take(signal, body, context)
+            except Problem as problem:
+                status = problem.status
+                await _abort(context, problem)
+            except BrokerUnavailable as error:
+                status = 503
+                structlog.get_logger(__name__).warning("log unavailable", error=str(error))
+                await _abort(context, busy(error))
+            finally:
+                self._collector.counts.request(_API, status, time.perf_counter() - begun)
+
+        return export
+
+    async def _take(self, signal: Signal, body: bytes, context: Any) -> bytes:
+        caller = self._admitted(context)
+        try:
+            outcome = await take(self._collector, caller, Request(signal, body, as_json=False))
+        except ValueError as error:
+            raise Problem(400, str(error)) from error
+        return bytes(accepted(signal, outcome).SerializeToString())
+
+    def _admitted(self, context: Any) -> Caller:
+        try:
+            return self._collector.access.admit(_key_of(context), Scope.INGEST, _peer_of(context))
+        except KeyRefused as error:
+            raise Problem(401 if error.missing else 403, str(error)) from error
+
+
+def _key_of(context: Any) -> str | None:
+    """Return the key that a call presents as `authorization: Bearer` or `x-api-key`."""
+    told = dict(context.invocation_metadata() or ())
+    words = str(told.get("authorization", "")).split(maxsplit=1)
+    if len(words) == 2 and words[0].lower() == "bearer":
+        return words[1].strip()
+    return told.get("x-api-key") or None
+
+
+def _peer_of(context: Any) -> str:
+    """Return the address of a caller, of `ipv4:127.0.0.1:4711` or `ipv6:%5B::1%5D:4711`."""
+    _, _, place = unquote(context.peer()).partition(":")
+    return place.rpartition(":")[0].strip("[]")
+
+
+async def _abort(context: Any, problem: Problem) -> NoReturn:
+    """End a call with an error. Raises: always."""
+    code = code_of(problem)
+    status = Status(code=code, message=problem.message)
+    if problem.retry_after is not None:
+        packed = AnyMessage()
+        delay = Duration()
+        delay.FromTimedelta(problem.retry_after)
+        packed.Pack(RetryInfo(retry_delay=delay))
+        status.details.append(packed)
+    details = ((_DETAILS, status.SerializeToString()),)
+    await context.abort(_GRPC_CODES[code], problem.message, details)
+    raise AssertionError("abort returned")

@@ -39,7 +39,7 @@ def collector(
     with CollectorProcess(
         kafka.bootstrap, "test-otlp-contract", tmp_path_factory.mktemp("collector")
     ) as serving:
-        posted(serving, json_request("ee" * 16, {}), **{"Content_Type": "application/json"})
+        posted(serving, json_request("ee" * 16, {}), Content_Type="application/json")
         yield serving
 
 

@@ -141,11 +141,15 @@ def enum(value: Any, names: Any, name: str) -> int:
 
 def attributes(value: Any, name: str = "attributes") -> dict[str, Any]:
     """Return attributes by name. Raises: ItemRefused."""
+    return _pairs(objects(value, name), name, 0)
+
+
+def _pairs(pairs: list[Any], name: str, depth: int) -> dict[str, Any]:
     found = {}
-    for pair in objects(value, name):
-        fields = mapping(pair, name)
-        key = fields.get("key")
-        found[key if isinstance(key, str) else str(key)] = any_value(fields.get("value"))
+    for each in pairs:
+        pair = mapping(each, name)
+        key = pair.get("key")
+        found[key if isinstance(key, str) else str(key)] = any_value(pair.get("value"), depth)
     return found
 
 
@@ -179,12 +183,7 @@ def _typed(kind: str, content: Any, depth: int) -> Any:
         return [any_value(each, depth + 1) for each in values]
     if kind == "kvlist":
         pairs = objects(mapping(content, "kvlistValue").get("values"), "kvlistValue.values")
-        return {
-            str(mapping(each, "kvlistValue.values").get("key")): any_value(
-                each.get("value"), depth + 1
-            )
-            for each in pairs
-        }
+        return _pairs(pairs, "kvlistValue.values", depth + 1)
     return _plain(content)
 
 

@@ -34,7 +34,8 @@ FIGURES = (
         "spans_hourly",
         "hour",
         "hour",
-        "(event_type = 'span.ended' or (event_type in ('custom', 'error.raised')"
+        "(event_type = 'span.ended' or contains(attributes, '\"span.kind\"')"
+        " or (event_type in ('custom', 'error.raised')"
         " and contains(attributes, '\"system.project_name\"')))",
     ),
     Figures("tools_daily", "day", "day", "event_type = 'tool.ended'"),

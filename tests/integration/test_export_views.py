@@ -86,6 +86,10 @@ AUTOMAGIK = [
     automagik("custom", 61, "omni.used", duration_ms=40.0),
     automagik("error.raised", 62, "automagik.error", error_type="ValueError", error_message="no"),
     automagik("span.ended", HOUR, "GET /", beside={"service.name": "web"}, duration_ms=20.0),
+    event(
+        "t-1", "run.ended", HOUR + 1, name="checkout", project="shop", duration_ms=60.0,
+        attributes='{"span.kind":"server"}',
+    ),
     automagik("metric.recorded", 1, "depth", beside={"metric_type": "gauge"}, value=4.0),
     automagik("metric.recorded", 2, "sent", beside={"metric_type": "counter"}, value=2.5),
     automagik("metric.recorded", 3, "sent", beside={"metric_type": "counter"}, value=1.0),
@@ -252,20 +256,20 @@ def test_the_panels_of_the_agent_framework(
 @pytest.mark.parametrize(
     ("panel", "answer"),
     [
-        ("select project_name, count(*) from traces where project_name <> '' group by 1",
-         [("omni", 4)]),
-        ("select count(*), count(*) filter (where status_code <> 'OK') from traces", [(4, 1)]),
+        ("select project_name, count(*) from traces where project_name <> '' group by 1"
+         " order by 2 desc", [("omni", 4), ("shop", 1)]),
+        ("select count(*), count(*) filter (where status_code <> 'OK') from traces", [(5, 1)]),
         ("select count(*) from traces group by date_trunc('minute', timestamp) order by 1",
-         [(1,), (1,), (2,)]),
+         [(1,), (2,), (2,)]),
         ("select span_name, count(*) from traces group by 1 order by 2 desc, 1 limit 2",
          [("omni.used", 2), ("GET /", 1)]),
-        ("select avg(duration_ms) from traces where duration_ms > 0", [(30,)]),
-        ("select count(distinct service_name) from traces", [(2,)]),
-        ("select service_name, count(*) from traces group by 1 order by 2 desc limit 10",
-         [("omni", 3), ("web", 1)]),
+        ("select avg(duration_ms) from traces where duration_ms > 0", [(40,)]),
+        ("select count(distinct service_name) from traces", [(3,)]),
+        ("select service_name, count(*) from traces group by 1 order by 2 desc, 1 limit 10",
+         [("omni", 3), ("shop", 1), ("web", 1)]),
         ("select timestamp, service_name, span_name, status_code, duration_ms, project_name,"
          " environment from traces order by timestamp desc limit 1",
-         [(datetime.fromisoformat("2025-11-13T13:00:00Z"), "web", "GET /", "OK", 20, "omni",
+         [(datetime.fromisoformat("2025-11-13T13:00:01Z"), "shop", "checkout", "OK", 60, "shop",
            "production")]),
         ("select count(*), count(distinct metric_name), count(distinct service_name) from metrics",
          [(3, 2, 1)]),
@@ -287,7 +291,7 @@ def test_the_panels_of_the_agent_framework(
         ("select service_name, span_name, total_count, error_count, max_duration_ms,"
          " p95_duration_ms from metrics_hourly order by timestamp, span_name",
          [("omni", "automagik.error", 1, 1, None, None), ("omni", "omni.used", 2, 0, 40, 40),
-          ("web", "GET /", 1, 0, 20, 20)]),
+          ("web", "GET /", 1, 0, 20, 20), ("shop", "checkout", 1, 0, 60, 60)]),
         ("select user_id, os_type, runtime_name, runtime_version, project_version from traces"
          " where span_name = 'omni.used' limit 1", [("u", "Linux", "python", "3.12", "1.0")]),
     ],

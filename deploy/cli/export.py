@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runfold.sinks.postgres import ExportCounts
 
 _PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 3.0
 _RETRY_SECONDS = 2.0
 _LONGEST_SILENCE_SECONDS = 60.0
 
@@ -128,8 +129,10 @@ def _follow(settings: Settings, url: str, *, rebuild: bool) -> None:
                     while not stop.is_set():
                         began = time.monotonic()
                         _report(exporter.catch_up())
-                        # At most half of the time is spent on it, however much there is to do.
-                        stop.wait(max(_PAUSE_SECONDS, time.monotonic() - began))
+                        # What took long leaves the machine to others for a while, but not for
+                        # so long that dashboards would be late.
+                        took = time.monotonic() - began
+                        stop.wait(min(max(took, _PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS))
             except RunfoldError as error:
                 if error.disposition != "retry":
                     raise

@@ -15,6 +15,7 @@ from runfold.deploy.page.routes import page_routes
 from runfold.deploy.runs_api import runs_api_settings, runs_follower
 from runfold.deploy.settings import Settings
 from runfold.producers.collector.app import build_app
+from runfold.producers.collector.clickhouse import clickhouse_routes
 from runfold.producers.collector.collector import Collector, CollectorSettings
 from runfold.producers.collector.log_writer import LogWriter
 from runfold.producers.collector.otlp.grpc_server import OtlpGrpc
@@ -48,6 +49,7 @@ def _app(settings: Settings, collector: Collector, grpc: OtlpGrpc | None) -> Fas
     first = [
         page_routes(collector, settings.lake_dir),
         runs_api_routes(collector, follower, runs),
+        clickhouse_routes(collector),
         agent_framework_router(settings, collector),
     ]
     return build_app(collector, first, alongside=[follower, *([grpc] if grpc else [])])

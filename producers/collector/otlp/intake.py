@@ -27,13 +27,16 @@ class Outcome:
     message: str = ""
 
 
-async def take(collector: Collector, caller: Caller, request: Request) -> Outcome:
+async def take(
+    collector: Collector, caller: Caller, request: Request, *, api: str = API
+) -> Outcome:
     """Put a request into the log: its events, and what can be none among the dead letters.
 
+    Shape: `api` names the family of clients for the counts and the letters.
     Raises: ValueError for what is no such request; BrokerUnavailable (retry): all is sent again.
     """
     made = await _translated(collector, request)
-    taken = await collector.take(API, caller, made.events)
+    taken = await collector.take(api, caller, made.events)
     lost: dict[int, EventRejected] = {}
     for at, each in zip(made.items, taken, strict=True):
         if isinstance(each, EventRejected):
@@ -44,11 +47,11 @@ async def take(collector: Collector, caller: Caller, request: Request) -> Outcom
     ]
     if not refused:
         return Outcome()
-    source = f"{API}/{request.signal}"
+    source = f"{api}/{request.signal}"
     await collector.set_aside(
         [SetAside(source, each.where, each.reason, each.message, each.content) for each in refused]
     )
-    collector.counts.events(API, accepted=0, rejected=len(made.refused))
+    collector.counts.events(api, accepted=0, rejected=len(made.refused))
     return Outcome(len(refused), _told(refused))
 
 

@@ -63,7 +63,7 @@ class Request:
         Shape: a request that is sent again gives the same events with the same ids.
         Raises: ValueError for what is no such request.
         """
-        batch = _READERS[self.signal, self.as_json](self.body)
+        batch = self._read()
         made = Translation(refused=batch.refused)
         begun: set[str] = set()
         for origin, item, events in _events_of(self, batch, content=content):
@@ -85,12 +85,25 @@ class Request:
                 made.items.append(at)
         return made
 
+    def _read(self) -> Batch[Any]:
+        return _READERS[self.signal, self.as_json](self.body)
+
     def refusal(self, at: int, item: Any, reason: str, message: str) -> Refused:
         """Return what is said of an item that cannot become an event."""
         content = dumped(item.raw) if self.as_json else protobuf.dumped(item.raw)
         name = getattr(item, "name", "") or getattr(item, "event_name", "")
         where = f"{_WORDS[self.signal]} {at}" + (f" {name[:80]!r}" if name else "")
         return Refused(where, reason, message, content)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Request):
+    """Rows of tables with OTLP's items in them, read already as `batch`; `body` is what came."""
+
+    batch: Batch[Any]
+
+    def _read(self) -> Batch[Any]:
+        return self.batch
 
 
 _Events = Iterator[tuple[Origin, Any, Iterable[Fields]]]

@@ -47,9 +47,14 @@ def parsed_body(request: Request, body: bytes) -> Any:
             [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}]
         )
     try:
-        return orjson.loads(body)
+        content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return _with_nan(body, error)
+        content = _with_nan(body, error)
+    try:
+        orjson.dumps([[content]])  # as deep as the events and the answers that tell of it
+    except TypeError as error:
+        raise RequestValidationError([_no_json(0, "nested too deeply")]) from error
+    return content
 
 
 def checked(adapter: TypeAdapter[_T], content: Any) -> _T:
@@ -77,12 +82,15 @@ def _with_nan(body: bytes, error: orjson.JSONDecodeError) -> Any:
         content = json.loads(body, parse_constant=lambda _: None)
         orjson.dumps(content)
     except (ValueError, TypeError, RecursionError):
-        found = {
-            "type": "json_invalid",
-            "loc": ["body", error.pos],
-            "msg": "JSON decode error",
-            "input": {},
-            "ctx": {"error": error.msg},
-        }
-        raise RequestValidationError([found]) from error
+        raise RequestValidationError([_no_json(error.pos, error.msg)]) from error
     return content
+
+
+def _no_json(position: int, problem: str) -> dict[str, Any]:
+    return {
+        "type": "json_invalid",
+        "loc": ["body", position],
+        "msg": "JSON decode error",
+        "input": {},
+        "ctx": {"error": problem},
+    }

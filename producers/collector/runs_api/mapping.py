@@ -62,10 +62,8 @@ def new_events(record: NewRun, name: str) -> list[Fields]:
     Shape: the same as an import of the same record gives, texts of any length kept whole.
     """
     values = {key: value for key, value in record.model_dump().items() if value not in (None, {})}
-    if plain_name(name, record.event_id) != record.run_id:
-        values["run_id"] = record.run_id
-    facts = run_facts(run_at(values, _started_at(record)))
-    return [_event(fact, name) for fact in facts]
+    start, *rest = run_facts(run_at(values, _started_at(record)))
+    return [_event(each, name) for each in (_in_full(start, values, name), *rest)]
 
 
 def end_events(record: NewRun, name: str) -> list[Fields]:
@@ -152,6 +150,18 @@ def is_too_large(event: Mapping[str, Any]) -> bool:
     """Say whether an event's texts are more than the log takes."""
     texts = (value for value in event.values() if isinstance(value, str))
     return sum(len(text.encode()) for text in texts) > _LONGEST_TEXTS_BYTES
+
+
+def _in_full(start: Fact, values: Fields, name: str) -> Fact:
+    """Return a start with what an import leaves out: empty texts, and a run id that is no name."""
+    blank = {key: value for key, value in values.items() if value == ""}
+    said = run_fields(blank)
+    attributes = {**start.fields.get("attributes", {}), **said.pop("attributes", {})}
+    if "start_time" in blank:
+        attributes["start_time"] = ""
+    if plain_name(name, values["event_id"]) != values["run_id"]:
+        attributes["run_id"] = values["run_id"]
+    return start._replace(fields={**said, **start.fields, "attributes": attributes})
 
 
 def _event(fact: Fact, name: str) -> Fields:

@@ -59,16 +59,17 @@ def runs_api_routes(
     api = _RunsApi(collector, follower, settings)
     router = APIRouter(tags=["runs"], route_class=answering(render, render_invalid))
     runs, one = "/api/v1/runs", "/api/v1/runs/{event_id}"
-    router.post(runs, status_code=201, openapi_extra=_body(_NEW_RUN))(api.post_run)
-    router.post(f"{runs}/batch", openapi_extra=_body(_NEW_RUNS))(api.post_batch)
+    router.post(runs, status_code=201, openapi_extra=_body(_NEW_RUN.json_schema()))(api.post_run)
+    router.post(f"{runs}/batch", openapi_extra=_body(_batch_schema()))(api.post_batch)
     router.get(runs)(api.list_runs)
     router.get(one)(api.get_run)
-    router.patch(one, openapi_extra=_body(_CHANGE))(api.patch_run)
-    router.post(f"{one}/associate-commit", openapi_extra=_body(_COMMIT))(api.associate_commit)
+    router.patch(one, openapi_extra=_body(_CHANGE.json_schema()))(api.patch_run)
+    commit = _body(_COMMIT.json_schema())
+    router.post(f"{one}/associate-commit", openapi_extra=commit)(api.associate_commit)
     router.get(f"{one}/commit-url")(api.commit_url)
     router.get(f"{one}/repo-url")(api.repo_url)
     router.get("/api/v1/metadata")(api.metadata)
-    router.get("/metrics")(api.metrics)
+    router.get("/metrics")(api.totals)
     router.get("/health")(api.health)
     for route in list(router.routes):
         if isinstance(route, APIRoute):
@@ -217,7 +218,7 @@ class _RunsApi:
         await self._follower.ready()
         return json_answer(200, await asyncio.to_thread(self._queries.names, project))
 
-    async def metrics(self, request: Request) -> Response:
+    async def totals(self, request: Request) -> Response:
         """Return how many runs there are; to Prometheus, what the collector has counted."""
         if wants_prometheus(request):
             return prometheus_answer(self._collector)
@@ -269,8 +270,13 @@ def _not_found(event_id: str) -> Problem:
     return Problem(404, f"Run not found: {event_id}")
 
 
-def _body(adapter: TypeAdapter[Any]) -> dict[str, Any]:
-    schema = adapter.json_schema()
+def _batch_schema() -> dict[str, Any]:
+    runs = {"type": "array", "items": _NEW_RUN.json_schema()}
+    wrapped = {"type": "object", "required": ["runs"], "properties": {"runs": runs}}
+    return {"anyOf": [runs, wrapped]}
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 

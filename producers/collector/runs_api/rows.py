@@ -45,7 +45,7 @@ def row_of(name: str, event_id: str, state: RunState) -> dict[str, Any]:
     row |= {column: row[column] or None for column in ("git_commit_author", "git_commit_timestamp")}
     return row | {
         "event_id": event_id,
-        "run_id": _text(said.get("run_id")) or plain_name(name, event_id),
+        "run_id": _text(said.get("run_id", plain_name(name, event_id))),
         "schema_version": SCHEMA_VERSION,
         "created_at": _text(said.get("created_at")) or recorded_at.isoformat(),
         "updated_at": _text(said.get("updated_at")) or f"{recorded_at:%Y-%m-%d %H:%M:%S}",
@@ -84,7 +84,8 @@ def answer_of(row: sqlite3.Row) -> dict[str, Any]:
     for column in _JSON:
         if answer[column] is not None:
             try:
-                answer[column] = orjson.loads(answer[column])
+                orjson.loads(answer[column])
+                answer[column] = orjson.Fragment(answer[column])
             except orjson.JSONDecodeError as error:
                 answer[f"{column}_parse_error"] = str(error)
     answer["api_posted"] = bool(answer["api_posted"])

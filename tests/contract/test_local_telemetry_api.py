@@ -5,6 +5,8 @@ The numbers are those of the black-box checks that a replacement has to pass.
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ import pytest
 
 from runfold.deploy.embedded import KafkaServer
 from runfold.producers.compat.local_telemetry.helpers.cleanup_stale_runs import cleanup_stale_runs
+from runfold.producers.compat.local_telemetry.http_client import HTTPAPIClient
 from tests.collector_process import CollectorProcess
 from tests.runs_api import (
     CLIENT_END,
@@ -538,3 +541,96 @@ def _assert_refused(api: Api, event_id: str) -> None:
             answer = api.http.request(method, path, headers=headers, content=b"no JSON")
             assert (answer.status_code, answer.json()) == (401, {"detail": detail})
             assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+DEEP: dict[str, Any] = {}
+for _ in range(900):
+    DEEP = {"a": DEEP}
+
+WILD: list[tuple[dict[str, Any], int]] = [
+    ({"metrics_json": {"a": math.nan, "b": -math.inf}}, 201),
+    ({"metrics_json": {"a": 10**40, "": 1, "b" * 100_000: 2}, "status": "success"}, 201),
+    ({"metrics_json": DEEP}, 422),
+    ({"product": "\ud800"}, 422),
+    ({"context_json": {"\ud800": 1}}, 422),
+    ({"product": "a\0b", "error_summary": "\0"}, 201),
+    ({"run_id": "", "agent_name": "", "job_type": "", "start_time": "", "product": ""}, 201),
+    ({"run_id": "x" * 5000, "output_summary": "y" * 200_000}, 201),
+    ({"output_summary": "y" * 2_000_000}, 413),
+    ({"error_summary": "y" * 600_000, "status": "failure"}, 413),
+    ({"start_time": "0001-01-01T00:00:00+14:00", "created_at": "9999-12-31T23:59:59-14:00"}, 201),
+    ({"start_time": "soon", "end_time": "late", "status": "timeout"}, 201),
+    ({"items_failed": 2**63 - 1, "duration_ms": 2**63 - 1}, 201),
+    ({"items_failed": 2**63}, 422),
+]
+
+
+@pytest.mark.parametrize(("wild", "status"), WILD, ids=range(len(WILD)))
+def test_wild_values_are_stored_as_they_are_or_refused(
+    api: Api, wild: dict[str, Any], status: int
+) -> None:
+    record = minimal(**wild)
+    answer = api.http.post(RUNS, content=json.dumps(record))
+    assert answer.status_code == status, answer.text[:500]
+    if status == 201:
+        row = api.row(record["event_id"])
+        texts = {name: value for name, value in record.items() if isinstance(value, (str, int))}
+        assert {**row, **texts} == row
+        assert api.post(record if "metrics_json" not in wild else minimal()).status_code == 201
+    assert api.http.get(RUNS).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"null", b"[]", b'"x"', b"[" * 100_000, b"\xff\xfe", b"\0"]
+)
+def test_what_is_no_run_is_refused(api: Api, body: bytes) -> None:
+    assert named_fields(api.http.post(RUNS, content=body))[0][0] == "body"
+    if body != b"[]":
+        assert named_fields(api.http.post(f"{RUNS}/batch", content=body))[0][0] == "body"
+    event_id = api.create()["event_id"]
+    assert named_fields(api.http.patch(f"{RUNS}/{event_id}", content=body))[0][0] == "body"
+
+
+def test_a_body_that_is_said_to_be_no_json_is_refused(api: Api) -> None:
+    answer = api.http.post(RUNS, json=minimal(), headers={"Content-Type": "text/plain"})
+    assert named_fields(answer) == [["body"]]
+
+
+def test_an_event_id_may_be_empty_or_as_long_as_an_event(api: Api) -> None:
+    for event_id in ("", "e" * 100_000):
+        record = minimal(event_id=event_id, agent_name=unique("agent"))
+        assert [api.post(record).json()["status"] for _ in range(2)] == ["created", "duplicate"]
+        assert api.ids(agent_name=record["agent_name"]) == [event_id]
+
+
+def test_changes_too_large_or_of_strange_times(api: Api) -> None:
+    event_id = api.create()["event_id"]
+    assert api.patch(event_id, {"output_summary": "y" * 2_000_000}).status_code == 413
+    for changes in (
+        {"end_time": "9999-12-31T23:59:59-14:00", "status": "success"},
+        {"end_time": "some time", "status": "failure"},
+        {"error_summary": "\0", "status": "running"},
+    ):
+        assert api.patch(event_id, changes).status_code == 200
+        row = api.row(event_id)
+        assert {**row, **changes} == row
+
+
+def test_the_replaced_clients_http_mode_works(service: CollectorProcess, api: Api) -> None:
+    with HTTPAPIClient(service.url) as client:
+        assert client.check_health()
+        record = client_start()
+        assert client.post_event(record)["status"] == "created"
+        assert client.patch_event(record["event_id"], dict(CLIENT_END))["updated"] is True
+        assert client.associate_commit(record["event_id"], "1234567", "llm")["status"] == "success"
+        assert client.post_batch([record, minimal()])["inserted"] == 1
+        totals = client.get_metrics()
+        assert totals is not None
+        assert totals["total_runs"] == api.total()
+
+
+def test_the_description_of_the_api_names_its_paths(api: Api) -> None:
+    paths = api.http.get("/openapi.json").json()["paths"]
+    assert {RUNS, f"{RUNS}/batch", f"{RUNS}/{{event_id}}", "/health", "/metrics"} <= paths.keys()
+    required = paths[RUNS]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert required["required"] == ["event_id", "run_id", "agent_name", "job_type", "start_time"]

@@ -150,6 +150,7 @@ def _header(shown: dict[str, Any], record: RunRecord | None) -> Table:
         ("tools", _tools(shown)),
         ("error", plain(": ".join(filter(None, (shown["error_type"], shown["error_message"]))))),
         ("record", _completeness(shown, record)),
+        ("sender", _never_came(record)),
     ]  # fmt: skip
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
@@ -199,6 +200,18 @@ def _completeness(shown: dict[str, Any], record: RunRecord | None) -> str:
     )
     known = ", ".join(filter(None, parts))
     return f"[red]{said}[/]{f' ({known})' if known else ''}: {_numbers(record)}"
+
+
+def _never_came(record: RunRecord | None) -> str:
+    """Return which numbers of a sender that counts by itself are missing."""
+    from runfold.sinks.audit.accounts import ranges_text
+
+    holes = record.sender_holes if record else []
+    missing = sum(each.last - each.first + 1 for each in holes)
+    if not missing:
+        return ""
+    which = ranges_text((each.first, each.last) for each in holes)
+    return f"[red]{missing:,} of its events never came[/]: {which}"
 
 
 def _numbers(record: RunRecord) -> str:

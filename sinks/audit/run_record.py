@@ -12,6 +12,7 @@ from runfold.schemas.vocabulary import DROPPED_EVENT
 from runfold.sinks.audit.accounts import Evidence, account
 from runfold.sinks.audit.drops import read_drop
 from runfold.sinks.audit.report import Account
+from runfold.sinks.audit.sender_numbers import sender_holes
 from runfold.sinks.query import LakeQueries
 
 
@@ -29,7 +30,8 @@ class RunRecord:
     """How complete the record of a run is.
 
     Shape: of `missing` events so many are dead letters, were declared as dropped by their client,
-    or may be dead letters that do not tell their ids; of the rest nothing is known.
+    or may be dead letters that do not tell their ids; of the rest nothing is known. `sender_holes`
+    are numbers of a foreign sender, which counts by itself, between those that came.
     """
 
     missing: int
@@ -37,6 +39,7 @@ class RunRecord:
     declared_dropped: int
     unidentified: int
     holes: list[Hole]
+    sender_holes: list[OffsetRange]
 
 
 def run_record(lake: LakeQueries, run_id: str, days: tuple[date, date]) -> RunRecord:
@@ -60,6 +63,7 @@ def run_record(lake: LakeQueries, run_id: str, days: tuple[date, date]) -> RunRe
         declared_dropped=sum(each.declared_dropped for each in accounts),
         unidentified=min(nowhere, unidentified),
         holes=[hole for each in accounts for hole in _holes(each, evidence[each.producer])],
+        sender_holes=sender_holes(lake, run_id, days),
     )
 
 

@@ -25,7 +25,8 @@ from runfold.processors.dead_letter_log import DeadLetterLog
 from runfold.schemas.event import Event
 from runfold.schemas.kept_letter import KeptLetter
 from tests.collector_process import CollectorProcess
-from tests.otlp_requests import AGENT, BEGIN_NS, CHAT, span, traces
+from tests.integration.stack_parts import PlainDuckDB, WorkerProcess, wait_until
+from tests.otlp_requests import AGENT, BEGIN_NS, CHAT, log, logs, span, traces
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json"}
@@ -178,6 +179,44 @@ def test_without_kafka_it_asks_to_come_back(
     retry = RetryInfo()
     assert Status.FromString(told).details[0].Unpack(retry)
     assert retry.retry_delay.seconds >= 1
+
+
+def said_by(*command: str) -> Any:
+    """Return what a command of ours prints as JSON."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "runfold.deploy", *command, "--format", "json"],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    return json.loads(ran.stdout)
+
+
+def test_a_session_of_claude_code_is_a_run_that_tells_what_never_came(
+    collector: CollectorProcess, kafka: KafkaServer, tmp_path: Path
+) -> None:
+    session, lake = {"session.id": "sess-holes"}, tmp_path / "lake"
+    given = {"input_tokens": "10", "output_tokens": 20, "cost_usd": "0.5", "model": "claude"}
+    records = [
+        log(
+            "claude_code.api_request",
+            {**session, **given, "event.name": "api_request", "event.sequence": number},
+        )
+        for number in (0, 1, 4)
+    ]
+    body = logs(records, {"service.name": "claude-code"}, "com.anthropic.claude_code.events")
+    posted(collector, body, "/v1/logs", Content_Type="application/x-protobuf")
+    at = "--lake", str(lake)
+    with WorkerProcess(kafka.bootstrap, collector.topic, lake) as worker:
+        stored_runs = PlainDuckDB(lake)
+        wait_until(
+            lambda: "sess-holes" in stored_runs.runs(), "the run is stored", workers=[worker]
+        )
+        worker.stop()
+    (run,) = said_by("run", "sess-holes", *at)
+    assert (run["agent_name"], run["llm_calls"], run["cost_usd"]) == ("claude-code", 3, 1.5)
+    assert (run["input_tokens"], run["output_tokens"]) == (30, 60)
+    assert run["record"]["sender_holes"] == [{"first": 2, "last": 3}]
+    audit = said_by("audit", *at, "--broker", kafka.bootstrap, "--topic", collector.topic)
+    assert audit["ok"], audit["findings"]
 
 
 def exported(collector: CollectorProcess, body: bytes, **how: Any) -> bytes:

@@ -47,6 +47,8 @@ _RESOURCE = {
     "instrumentation_library_name": "telemetry.sdk.name",
     "instrumentation_library_version": "telemetry.sdk.version",
 }
+_SDK, _SDK_ATTRIBUTE = "automagik-telemetry", "system.organization"
+_OF_THE_SDK = ("service.name", "service.version", "project.name", "user.id", "session.id")
 _EXCEPTION = {
     "exception_type": "exception.type",
     "exception_message": "exception.message",
@@ -113,9 +115,15 @@ def _read(row: Any, signal: Signal) -> tuple[Source, Any]:
 
 
 def _source(row: Row, at_ns: int) -> Source:
-    """Return where a row comes from; without a session, a day of it is a run."""
+    """Return where a row comes from; without a session, a day of it is a run.
+
+    Shape: of the SDK only what its rows of all tables and versions say, so that they are one run.
+    """
     said = {meant: text(row.get(column), column) for column, meant in _RESOURCE.items()}
     resource: Row = {name: value for name, value in said.items() if value not in _UNKNOWN}
+    if resource.get("telemetry.sdk.name") == _SDK or _SDK_ATTRIBUTE in _attributes(row):
+        resource = {name: resource[name] for name in _OF_THE_SDK if name in resource}
+        resource["telemetry.sdk.name"] = _SDK
     if "session.id" not in resource and at_ns:
         resource["day"] = at_ns // _DAY_NS
     return Source(resource, "", "")

@@ -70,6 +70,10 @@ browser: ## Install Debian's Chromium, which the tests of the page need, where t
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium chromium-driver >/dev/null; }
 
+.PHONY: dashboards
+dashboards: install ## Build Grafana's dashboards and alerts from the code.
+	$(BIN)/python -m runfold.deploy.grafana.build
+
 .PHONY: pin
 pin: install ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/python -m piptools compile --quiet --upgrade --strip-extras --extra dev --no-annotate \

@@ -1,0 +1,228 @@
+"""Every question of every dashboard, asked of a real PostgreSQL and likewise of the lake.
+
+A fleet of the demo and what clients of the earlier systems sent goes through a lake and the real
+export. A panel fails that is refused, that is empty, or whose figures are not those of the lake.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from runfold.deploy.embedded.postgres import PostgresServer
+from runfold.deploy.grafana.build import files
+from runfold.producers.demo import DemoRecord, generate_fleet
+from runfold.schemas.codec.encoder import SparseEncoder
+from runfold.schemas.codec.registry import latest
+from runfold.schemas.lake import LogDescription
+from runfold.sinks.lake import LocalLake
+from runfold.sinks.postgres import open_exporter
+from runfold.sinks.query import LakeQueries, open_lake
+from tests.dashboards import (
+    ALL,
+    Chosen,
+    Panel,
+    Variable,
+    Viewed,
+    a_day,
+    all_panels,
+    all_variables,
+    as_exported,
+    everything,
+)
+from tests.lakes_of_events import LOG, LakeOfEvents
+from tests.postgres_tables import Row
+
+TOPIC = "runfold.events"
+RUNS = 60
+ENDED = timedelta(hours=2)
+"""How long ago the fleet fell silent: its open runs are orphans, and stay so while tests run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A database and the lake that it was filled from, asked about the last day."""
+
+    postgres: psycopg.Connection[Row]
+    lake: LakeQueries
+    viewed: Viewed
+
+    def of(self, panel: Panel, chosen: Chosen) -> str:
+        """Return what a panel asks when so much is chosen."""
+        viewed = replace(self.viewed, chosen=chosen, everything=everything(panel.board))
+        return viewed.ask(panel.sql)
+
+
+def in_flushes(fleet: list[DemoRecord]) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
+    """Yield records of about the same time, as a log would have recorded them."""
+    encode = SparseEncoder(latest("event"))
+    for _, flush in groupby(fleet, lambda each: each.at_us // 3_600_000_000):
+        records = list(flush)
+        yield (
+            records[-1].at_us,
+            [
+                (each.bad.key or b"", each.bad.value or b"")
+                if each.bad is not None
+                else (str((each.event or {})["run_id"]).encode(), encode(each.event or {}))
+                for each in records
+            ],
+        )
+
+
+@pytest.fixture(scope="module")
+def answers(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Answers]:
+    """Give a fleet's lake, and PostgreSQL with all that the export makes of it."""
+    root = tmp_path_factory.mktemp("dashboards")
+    lake = LakeOfEvents(root)
+    LocalLake(root).describe(LogDescription(LOG.topic_id, TOPIC, 1))
+    for at_us, records in in_flushes(list(generate_fleet(3, datetime.now(UTC) - ENDED, RUNS))):
+        lake.put_records(records, recorded_at_us=at_us)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("drop database if exists dashboards with (force)")
+        connection.execute("create database dashboards")
+    database = postgres.url_of("dashboards")
+    with open_exporter(root, database, log_ends=lambda: {TOPIC: {0: 10**6}}) as exporter:
+        exporter.catch_up()
+    since, until = a_day(datetime.now(UTC))
+    with (
+        psycopg.connect(database, row_factory=dict_row, autocommit=True) as connection,
+        open_lake(root) as queries,
+    ):
+        connection.execute("set timezone = 'America/New_York'")  # as a server's may be
+        yield Answers(connection, as_exported(queries, kept=True), Viewed(since, until, {}, {}))
+
+
+@pytest.fixture(scope="module")
+def one_of_each(answers: Answers) -> Chosen:
+    """Give a choice of one value, or some, for each variable, which have to do with each other."""
+    [run] = answers.postgres.execute(
+        "select run_id, agent_name, project, host, model, last_tool from runfold.runs"
+        " where children > 0 and errors > 0 and tools_failed > 0 and parent_run_id is null"
+        " order by events desc limit 1"
+    ).fetchall()
+    return {
+        "run": run["run_id"],
+        "agent": [run["agent_name"], "it's another"],
+        "project": [run["project"]],
+        "host": [run["host"]],
+        "model": [run["model"]],
+        "tool": ["Bash", "Read"],
+    }
+
+
+def of_all(one_of_each: Chosen) -> Chosen:
+    """Choose All wherever that can be chosen."""
+    return {name: value if name == "run" else ALL for name, value in one_of_each.items()}
+
+
+def number_of(value: Any) -> Any:
+    """Return a value in a form that both databases have it in."""
+    if isinstance(value, datetime):
+        return round(value.timestamp() * 1e6)
+    if isinstance(value, date):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal | int) else value
+
+
+def in_order(rows: list[Row]) -> list[list[Any]]:
+    """Return rows in an order that does not hang on the last bits of a number."""
+
+    def coarse(row: list[Any]) -> list[str]:
+        return [f"{each:.6e}" if isinstance(each, float) else str(each) for each in row]
+
+    return sorted(([number_of(each) for each in row.values()] for row in rows), key=coarse)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two values are one, numbers to within 1e-9 of themselves."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(one == other)
+
+
+def differences(rows: list[Row], true: list[Row]) -> list[str]:
+    """Return in words where the rows of PostgreSQL are not those of the lake."""
+    if len(rows) != len(true):
+        return [f"{len(rows)} rows, the lake has {len(true)}"]
+    if rows and list(rows[0]) != list(true[0]):
+        return [f"columns {list(rows[0])}, the lake has {list(true[0])}"]
+    names = list(rows[0]) if rows else []
+    return [
+        f"{name}: {mine!r}, the lake has {its!r}"
+        for row, of_lake in zip(in_order(rows), in_order(true), strict=True)
+        for name, mine, its in zip(names, row, of_lake, strict=True)
+        if not same(mine, its)
+    ]
+
+
+OF_THE_EXPORT = ("pipeline_health", "watermarks")
+"""Tables in which the export tells of itself: the lake knows nothing of it."""
+OF_THE_LAKE = [
+    each
+    for each in all_panels()
+    if "runfold." in each.sql and not any(f"runfold.{name}" in each.sql for name in OF_THE_EXPORT)
+]
+
+
+def is_empty(rows: list[Row]) -> bool:
+    return all(value is None for row in rows for value in row.values())
+
+
+@pytest.mark.parametrize("panel", all_panels(), ids=str)
+def test_a_panel_shows_something(panel: Panel, answers: Answers, one_of_each: Chosen) -> None:
+    rows = answers.postgres.execute(answers.of(panel, of_all(one_of_each)).encode()).fetchall()
+    assert not is_empty(rows)
+    if panel.form == "time_series":
+        assert "time" in rows[0]
+
+
+@pytest.mark.parametrize("panel", OF_THE_LAKE, ids=str)
+def test_a_panel_shows_what_the_lake_says(
+    panel: Panel, answers: Answers, one_of_each: Chosen
+) -> None:
+    for chosen in (of_all(one_of_each), one_of_each):
+        question = answers.of(panel, chosen)
+        rows = answers.postgres.execute(question.encode()).fetchall()
+        assert differences(rows, answers.lake.rows(question)) == []
+
+
+@pytest.mark.parametrize("variable", all_variables(), ids=str)
+def test_a_variable_offers_values(
+    variable: Variable, answers: Answers, one_of_each: Mapping[str, Any]
+) -> None:
+    asks = Panel(variable.board, variable.name, "", variable.sql, "table")
+    offered = []
+    for chosen in (of_all(one_of_each), one_of_each):
+        question = answers.of(asks, chosen)
+        rows = answers.postgres.execute(question.encode()).fetchall()
+        assert differences(rows, answers.lake.rows(question)) == []
+        offered.append([value for row in rows for value in row.values()])
+    assert None not in offered[0]
+    assert len(offered[0]) > 1
+    one = one_of_each[variable.name]
+    assert (one if isinstance(one, str) else one[0]) in offered[1]
+
+
+def test_a_difference_is_found() -> None:
+    row = {"agent": "a", "cost": Decimal("0.1")}
+    assert differences([row], [{"agent": "a", "cost": 0.1}]) == []
+    assert differences([row], [{"agent": "a", "cost": 0.1 + 1e-9}]) != []
+    assert differences([row], [{"agent": "b", "cost": 0.1}]) != []
+    assert differences([row], []) != []
+    assert differences([row], [{"agent": "a", "usd": 0.1}]) != []
+
+
+def test_the_files_are_what_the_code_builds() -> None:
+    for path, text in files().items():
+        assert path.read_text("utf-8") == text, f"{path.name}: run make dashboards"

@@ -18,10 +18,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 TRACE = "5b8efff798038103d269b633813fc60c"
 BEGIN_NS = 1_763_700_000_123_456_789
 
-RESOURCE = {"service.name": "shop", "service.version": "7", "host.name": "box"}
-AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner"}
-TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}
-CHAT = {
+RESOURCE: dict[str, Any] = {"service.name": "shop", "service.version": "7", "host.name": "box"}
+AGENT: dict[str, Any] = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner"}
+TOOL: dict[str, Any] = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}
+CHAT: dict[str, Any] = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "openai",
     "gen_ai.request.model": "gpt-5",

@@ -23,6 +23,7 @@ _MOST_BYTES = 768 * 1024
 """Of attributes; a worker decodes events of up to 1 MiB, and the columns need room as well."""
 _SHORTER_TEXTS = (LONGEST_TEXT, 8 * 1024, 1024, 100)
 _LONGEST_COLUMN = LONGEST_TEXT
+_TEXTS = frozenset(name for name, wanted in FIELD_TYPES.items() if wanted is str)
 
 
 class Origin(NamedTuple):
@@ -83,23 +84,12 @@ def with_columns(event: Fields, columns: Fields, attributes: Fields) -> Fields:
     Shape: a column whose value is of another type is coerced where nothing is lost by it, else it
     moves into the attributes.
     """
-    altered = {}
+    altered: dict[str, str] = {}
     for name, value in columns.items():
-        if value is None:
-            continue
-        wanted = FIELD_TYPES[name]
-        if type(value) is str is wanted and len(value) <= _LONGEST_COLUMN:
+        if value.__class__ is str and len(value) <= _LONGEST_COLUMN and name in _TEXTS:
             event[name] = value
-            continue
-        kept = _fitting(value, wanted)
-        if kept is None:
-            attributes[name] = value
-            altered[name] = f"not_{wanted.__name__}"
-        elif wanted is str and len(kept) > _LONGEST_COLUMN:
-            event[name] = kept[:_LONGEST_COLUMN]
-            altered[name] = "truncated"
-        else:
-            event[name] = kept
+        elif value is not None:
+            _put(event, name, value, attributes, altered)
     if altered:
         attributes[ALTERED] = altered
     if attributes:
@@ -107,8 +97,22 @@ def with_columns(event: Fields, columns: Fields, attributes: Fields) -> Fields:
     return event
 
 
+def _put(event: Fields, name: str, value: Any, attributes: Fields, altered: dict[str, str]) -> None:
+    """Set a column by a value that may not fit it."""
+    wanted = FIELD_TYPES[name]
+    kept = _fitting(value, wanted)
+    if kept is None:
+        attributes[name] = value
+        altered[name] = f"not_{wanted.__name__}"
+    elif wanted is str and len(kept) > _LONGEST_COLUMN:
+        event[name] = kept[:_LONGEST_COLUMN]
+        altered[name] = "truncated"
+    else:
+        event[name] = kept
+
+
 def _fitting(value: Any, wanted: type) -> Any:
-    if type(value) is wanted is float:
+    if value.__class__ is wanted is float:
         return value if math.isfinite(value) else None
     return coerced(value, wanted)
 

@@ -17,6 +17,7 @@ from runfold.deploy.settings import Settings
 from runfold.producers.collector.app import build_app
 from runfold.producers.collector.clickhouse import clickhouse_routes
 from runfold.producers.collector.collector import Collector, CollectorSettings
+from runfold.producers.collector.journaling_log import JournalingLog
 from runfold.producers.collector.log_writer import LogWriter
 from runfold.producers.collector.otlp.grpc_server import OtlpGrpc
 from runfold.producers.collector.runs_api import runs_api_routes
@@ -34,13 +35,20 @@ async def run_collector(
     reachable = [*serving.addresses, *([over_grpc] if over_grpc else [])]
     async with access_for(settings, reachable) as access:
         how = CollectorSettings(content=settings.collector_content)
-        log = LogWriter(settings.bootstrap, topic=settings.topic, patience=how.patience)
+        log = _log(settings, how)
         collector = Collector(log, how, access)
         grpc = None
         if over_grpc is not None:
             grpc = OtlpGrpc(collector, over_grpc, serving.certificate, drain=serving.drain)
         listening = _announcing(settings, grpc, status_file, say)
         await serve(_app(settings, collector, grpc), collector, serving, on_listening=listening)
+
+
+def _log(settings: Settings, how: CollectorSettings) -> LogWriter:
+    if settings.collector_when_kafka_is_down == "refuse":
+        return LogWriter(settings.bootstrap, topic=settings.topic, patience=how.patience)
+    folder = settings.home / "collector" / "journal"
+    return JournalingLog(settings.bootstrap, folder, topic=settings.topic, patience=how.patience)
 
 
 def _app(settings: Settings, collector: Collector, grpc: OtlpGrpc | None) -> FastAPI:

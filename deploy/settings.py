@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         description="Whether the collector lets in nobody without a key of `runfold keys`; always "
         "where it serves at an address that other machines reach.",
     )
+    collector_when_kafka_is_down: Literal["refuse", "journal"] = Field(
+        default="refuse",
+        description="What the collector does while Kafka is down: tells clients to come back, or "
+        "keeps what they send in a journal below DATA_DIR, to be shipped later.",
+    )
     collector_tls_cert: Path | None = Field(
         default=None,
         description="PEM file of the certificate that the collector shows, with chain.",

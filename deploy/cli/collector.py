@@ -59,6 +59,15 @@ def collector(
         ),
     ] = None,
     lake: Lake = None,
+    when_kafka_is_down: Annotated[
+        str | None,
+        typer.Option(
+            "--when-kafka-is-down",
+            metavar="refuse|journal",
+            help="Tell clients to come back, or keep events in a journal and ship them later. "
+            "[default: refuse]",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     status_file: Annotated[
         Path | None, typer.Option("--status-file", hidden=True, help="Where to write addresses.")
@@ -82,6 +91,7 @@ def collector(
         collector_listen=listen,
         collector_grpc_listen=grpc_listen,
         collector_health_listen=health_listen,
+        collector_when_kafka_is_down=when_kafka_is_down,
         collector_require_keys=require_keys,
         collector_tls_cert=tls_cert,
         collector_tls_key=tls_key,

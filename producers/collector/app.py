@@ -89,5 +89,6 @@ class _Counting:
                 raise
             await _ENDING(scope, receive, sending)
         finally:
+            self._collector.room.release(scope)
             tags = getattr(scope.get("route"), "tags", None) or [_NO_API]
             self._collector.counts.request(str(tags[0]), status or 500, time.perf_counter() - begun)

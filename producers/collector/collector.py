@@ -9,7 +9,7 @@ from datetime import timedelta
 from fastapi import Request
 
 from runfold.producers.collector.access import Access, Caller, OpenAccess, Scope
-from runfold.producers.collector.bodies import BodyLimits, read_body
+from runfold.producers.collector.bodies import BodyLimits, BodyRoom, read_body
 from runfold.producers.collector.counts import Counts
 from runfold.producers.collector.letters import LetterWriter, SetAside
 from runfold.producers.collector.log_writer import LogWriter, Placed
@@ -47,6 +47,7 @@ class Collector:
     access: Access = field(default_factory=OpenAccess)
     counts: Counts = field(default_factory=Counts)
     draining: Draining = field(default_factory=Draining)
+    room: BodyRoom = field(default_factory=BodyRoom)
     letters: LetterWriter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,24 +56,26 @@ class Collector:
 
     async def body(self, request: Request) -> bytes:
         """Return a request's body, unpacked. Raises: Problem."""
-        return await read_body(request, self.settings.body)
+        return await read_body(request, self.settings.body, self.room)
 
     def admit(self, request: Request, presented: str | None, scope: Scope) -> Caller:
         """Return who sent `request`. Raises: KeyRefused, Problem."""
         return self.access.admit(presented, scope, request.client.host if request.client else "")
 
     async def take(
-        self, api: str, caller: Caller, events: Sequence[EventFields]
+        self, api: str, caller: Caller, events: Sequence[EventFields], *, in_log: bool = False
     ) -> list[Placed | EventRejected]:
         """Put events into the log; return where each lies, or why it can never be an event.
 
-        Shape: `api` names the family of clients for the counts.
+        Shape: `api` names the family of clients for the counts. Where Kafka is down, events may be
+        KEPT in a journal, unless they must be `in_log` because the answer depends on their place.
         Delivery: nothing returned is lost. Raises: CollectorBusy, BrokerUnavailable (retry):
         nothing is certain, and the caller sends all of it again.
         """
         bound = [_bound(each, caller) for each in events]
         allowed = [each for each in bound if not isinstance(each, EventRejected)]
-        placed = iter(await self.log.append(allowed) if allowed else [])
+        put = self.log.append if in_log else self.log.accept
+        placed = iter(await put(allowed) if allowed else [])
         taken = [each if isinstance(each, EventRejected) else next(placed) for each in bound]
         rejected = sum(isinstance(each, EventRejected) for each in taken)
         self.counts.events(api, accepted=len(taken) - rejected, rejected=rejected)

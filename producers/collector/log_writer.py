@@ -106,7 +106,7 @@ class LogWriter:
         Shape: events of one run keep their order, within a call and over calls that follow.
         Raises: CollectorBusy, BrokerUnavailable (retry).
         """
-        encoded = [self._encoded(each) for each in events]
+        encoded = [self.encoded(each) for each in events]
         size = sum(len(each) for each in encoded if isinstance(each, bytes))
         if self.waiting_bytes and self.waiting_bytes + size > self._most_waiting_bytes:
             raise CollectorBusy("too much waits for Kafka already", _RETRY_AFTER)
@@ -122,7 +122,12 @@ class LogWriter:
         finally:
             self.waiting_bytes -= size
 
-    def _encoded(self, event: EventFields) -> bytes | EventRejected:
+    async def accept(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
+        """Do as `append` does; a log that knows another way to keep events may take that."""
+        return await self.append(events)
+
+    def encoded(self, event: EventFields) -> bytes | EventRejected:
+        """Return the value of an event's record, or why it can never be one."""
         try:
             value = self._encode(event)
         except EventRejected as error:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from runfold.producers.collector.access import KeyRefused, Scope
 from runfold.producers.collector.collector import Collector, bearer_of
+from runfold.producers.collector.journaling_log import KEPT
 from runfold.producers.collector.problems import Problem, answering
 from runfold.producers.shipping import parse_line
 from runfold.schemas.errors import EventRejected
@@ -24,7 +25,8 @@ def native_routes(collector: Collector) -> APIRouter:
     async def post_events(request: Request) -> Response:
         """Take events; those that can never be one are named, and the others are kept.
 
-        Delivery: answered when Kafka has acknowledged. 503 with Retry-After: send all again.
+        Delivery: answered when Kafka has acknowledged; with 202 while it is down, where the
+        collector keeps events in its journal meanwhile. 503 with Retry-After: send all again.
         """
         try:
             caller = collector.admit(request, bearer_of(request), Scope.INGEST)
@@ -40,7 +42,8 @@ def native_routes(collector: Collector) -> APIRouter:
             for index, each in enumerate(outcome)
             if isinstance(each, EventRejected)
         ]
-        return _json(200, {"accepted": len(lines) - len(rejected), "rejected": rejected})
+        status = 202 if KEPT in outcome else 200
+        return _json(status, {"accepted": len(lines) - len(rejected), "rejected": rejected})
 
     return router
 

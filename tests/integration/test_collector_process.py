@@ -82,6 +82,26 @@ def test_what_was_begun_is_finished_at_a_sigterm_and_a_second_one_ends_at_once(
         assert stored(collector) == {"process-1", "process-2", "process-3"}
 
 
+def journaling_through_an_outage(collector: CollectorProcess, broker: KafkaServer) -> None:
+    """Keep events in the journal, also over a kill, until Kafka is back."""
+    collector.start_again("--when-kafka-is-down", "journal")
+    deliver(collector, 5)
+    broker.pause()
+    wait_until(lambda: post(collector, 6, 7).status_code == 202, seconds=PATIENCE_SECONDS)
+    assert httpx.get(f"{collector.health_url}/readyz", timeout=60).status_code == 200
+    collector.kill()
+    collector.start_again()
+    for number in range(8, 20):
+        assert post(collector, number).status_code == 202
+    broker.resume()
+    wait_until(lambda: post(collector, 20).status_code == 200, seconds=PATIENCE_SECONDS)
+    events = asyncio.run(collector.events())
+    assert {each.event_id for each in events} == {f"process-{number}" for number in range(1, 21)}
+    for run in range(5):
+        times = [each.occurred_at for each in events if each.run_id == f"run-{run}"]
+        assert times == sorted(times)
+
+
 def test_without_kafka_clients_are_told_to_come_back_and_nobody_complains(
     kafka_server_factory: Callable[..., KafkaServer], topic_name: str, tmp_path: Path
 ) -> None:
@@ -98,7 +118,7 @@ def test_without_kafka_clients_are_told_to_come_back_and_nobody_complains(
         wait_until(lambda: httpx.get(ready, timeout=60).status_code == 503)
         broker.resume()
         deliver(collector, 2, 3, 4)
-        collector.process.terminate()
-        assert collector.process.wait(PATIENCE_SECONDS) == 0
+        assert collector.stop() == 0
+        journaling_through_an_outage(collector, broker)
         assert "never retrieved" not in collector.said()
         assert "Traceback" not in collector.said()

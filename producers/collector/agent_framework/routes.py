@@ -183,7 +183,7 @@ class _Routes:
         if limits is None:
             body = await self._collector.body(request)
         else:
-            body = await read_body(request, limits)
+            body = await read_body(request, limits, self._collector.room)
         if len(body) <= _PARSED_AT_ONCE_BYTES:
             return parse_json(body)
         return await asyncio.to_thread(parse_json, body)

@@ -65,6 +65,10 @@ def response_to(message: Any, media_type: str, status: int = 200, **headers: str
 
 
 def problem_response(problem: Problem, media_type: str) -> Response:
-    """Return the answer to a request that was not taken: google.rpc.Status, as OTLP wants it."""
+    """Return the answer to a request that was not taken: google.rpc.Status, as OTLP wants it.
+
+    Shape: 503 in place of 429, at which Automagik's clients throw away what they have.
+    """
     message = Status(code=code_of(problem), message=problem.message)
-    return response_to(message, media_type, problem.status, **problem.all_headers())
+    status = 503 if problem.status == 429 else problem.status
+    return response_to(message, media_type, status, **problem.all_headers())

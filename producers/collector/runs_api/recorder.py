@@ -201,6 +201,6 @@ class RunRecorder:
         self, caller: Caller, events: Sequence[Fields]
     ) -> list[Placed | EventRejected]:
         """Return where events lie when the read model has them."""
-        placed = await self._collector.take(API, caller, events)
+        placed = await self._collector.take(API, caller, events, in_log=True)
         await self._follower.applied(each for each in placed if isinstance(each, Placed))
         return placed

@@ -74,6 +74,16 @@ browser: ## Install Debian's Chromium, which the tests of the page need, where t
 dashboards: install ## Build Grafana's dashboards and alerts from the code.
 	$(BIN)/python -m runfold.deploy.grafana.build
 
+.PHONY: fuzz
+fuzz: install ## Send the collector anything, for minutes; FUZZ="--hypothesis-seed=7", FUZZ_EXAMPLES=100.
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/python -m pytest -n 0 --timeout 0 \
+		tests/contract/test_collector_schemathesis.py $(FUZZ)
+
+.PHONY: collector-chaos
+collector-chaos: install ## Kill the collector under load, again and again, and count; KILLS=10.
+	KILLS=$(or $(KILLS),10) $(BIN)/python -m pytest -n 0 --timeout 0 -s \
+		tests/integration/test_collector_kills.py
+
 .PHONY: pin
 pin: install ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/python -m piptools compile --quiet --upgrade --strip-extras --extra dev --no-annotate \

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +17,7 @@ from starlette.types import Scope as AsgiScope
 from runfold.deploy.cli.tables import human_ago, human_count, human_duration, human_usd
 from runfold.deploy.page.questions import EVENTS_SHOWN, FILTERS, fleet, one_run
 from runfold.producers.collector.access import Caller, KeyRefused, Scope
-from runfold.producers.collector.collector import Collector
+from runfold.producers.collector.collector import Collector, password_of
 from runfold.producers.collector.problems import Problem
 from runfold.schemas.errors import LakeUnavailable, QueryFailed
 from runfold.sinks.object_path import LakePath
@@ -76,7 +75,7 @@ def page_routes(collector: Collector, lake: LakePath) -> APIRouter:
 
     def shown(request: Request, ask: Ask) -> HTMLResponse:
         try:
-            caller = collector.admit(request, _basic_password(request), Scope.READ)
+            caller = collector.admit(request, password_of(request), Scope.READ)
         except KeyRefused as error:
             headers = {"WWW-Authenticate": 'Basic realm="runfold: a key as the password"'}
             raise HTTPException(401, str(error), headers) from error
@@ -116,16 +115,6 @@ def page_routes(collector: Collector, lake: LakePath) -> APIRouter:
     html.add_api_route("/runs/{run_id:path}", run, methods=["GET"])
     router.include_router(html)
     return router
-
-
-def _basic_password(request: Request) -> str | None:
-    words = request.headers.get("authorization", "").split()
-    if len(words) != 2 or words[0].lower() != "basic":
-        return None
-    try:
-        return b64decode(words[1], validate=True).decode("utf-8").partition(":")[2] or None
-    except ValueError:
-        return None
 
 
 def _ago(moment: datetime | None) -> str:

@@ -18,6 +18,19 @@ from runfold.producers.collector.otlp.http import otlp_routes
 from runfold.producers.collector.standing import standing_routes
 
 _NO_API = "other"
+_MAY_ANSWER: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The body or a parameter is not what this API takes; the answer names it"},
+    401: {"description": "A key is needed"},
+    403: {"description": "The key is unknown, revoked or expired, or does not allow this"},
+    404: {"description": "There is no such thing"},
+    408: {"description": "The body came too slowly"},
+    413: {"description": "The body is too large, as sent or unpacked"},
+    415: {"description": "The Content-Type or Content-Encoding is not known here"},
+    422: {"description": "A field is not what this API takes; the answer names it"},
+    429: {"description": "Too many requests with this key, or wrong keys; see Retry-After"},
+    503: {"description": "Kafka or this collector is busy or away: send it again, see Retry-After"},
+}
+"""What any route may answer besides what it is for."""
 _ENDING = Response("the collector ends: send it again", 503, {"Retry-After": "1"}, "text/plain")
 """To requests that were begun, and have not ended when the time to drain is over."""
 
@@ -50,6 +63,7 @@ def build_app(
         summary="Takes telemetry of agents and answers when Kafka has acknowledged it.",
         lifespan=lifespan,
         redirect_slashes=False,
+        responses=_MAY_ANSWER,
     )
     for router in (
         *first,

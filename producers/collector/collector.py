@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -108,3 +109,14 @@ def bearer_of(request: Request) -> str | None:
     if len(words) == 2 and words[0].lower() == "bearer":
         return words[1].strip()
     return request.headers.get("x-api-key") or None
+
+
+def password_of(request: Request) -> str | None:
+    """Return the key that a request presents as the password of basic authentication."""
+    words = request.headers.get("authorization", "").split()
+    if len(words) != 2 or words[0].lower() != "basic":
+        return None
+    try:
+        return b64decode(words[1], validate=True).decode("utf-8").partition(":")[2] or None
+    except ValueError:
+        return None

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from runfold.producers.collector.access import KeyRefused, Scope
-from runfold.producers.collector.collector import Collector, bearer_of
+from runfold.producers.collector.collector import Collector, bearer_of, password_of
 from runfold.producers.collector.journaling_log import KEPT
 from runfold.producers.collector.problems import Problem, answering
 from runfold.producers.shipping import parse_line
@@ -29,7 +29,9 @@ def native_routes(collector: Collector) -> APIRouter:
         collector keeps events in its journal meanwhile. 503 with Retry-After: send all again.
         """
         try:
-            caller = collector.admit(request, bearer_of(request), Scope.INGEST)
+            caller = collector.admit(
+                request, bearer_of(request) or password_of(request), Scope.INGEST
+            )
         except KeyRefused as error:
             raise Problem(401 if error.missing else 403, str(error)) from error
         lines = (await collector.body(request)).splitlines()

@@ -108,8 +108,10 @@ async def serve(
             timeout_keep_alive=30,
             timeout_graceful_shutdown=round(serving.drain.total_seconds()),
         )
-        server = _Server(config, collector, serving.certificate, door)
-        on_listening(Listening([_address_of(each) for each in sockets], health))
+        listening = Listening([_address_of(each) for each in sockets], health)
+        server = _Server(
+            config, collector, serving.certificate, door, lambda: on_listening(listening)
+        )
         await server.serve(sockets=sockets)
 
 
@@ -149,8 +151,10 @@ class _Server(uvicorn.Server):
         collector: Collector,
         certificate: Certificate | None,
         door: socket.socket | None,
+        on_started: Callable[[], None],
     ) -> None:
         super().__init__(config)
+        self._on_started = on_started
         self._collector = collector
         self._certificate = certificate
         self._door = door
@@ -175,6 +179,7 @@ class _Server(uvicorn.Server):
         if self._door is not None:
             self._health = await loop.create_server(self._protocol, sock=self._door)
         self.started = True
+        self._on_started()
 
     async def on_tick(self, counter: int) -> bool:
         if self._certificate is not None and counter % _TICKS_A_LOOK == 0:

@@ -66,6 +66,8 @@ def test_a_key_is_made_limited_rotated_and_revoked_at_all_collectors_within_seco
             wait_for(200, url, secret, verify)
             assert post(url, secret, verify).json() == {"accepted": 1, "rejected": []}
             assert post(url, None, verify).status_code == 401
+            in_url = url.replace("://", f"://key:{secret}@")
+            assert post(in_url, None, verify).status_code == 200
             assert post(url, secret[:-1], verify).status_code == 403
             assert post(url, reader, verify).status_code == 403
             [refused] = post(url, other, verify).json()["rejected"]

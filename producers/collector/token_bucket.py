@@ -27,7 +27,7 @@ class TokenBucket:
         """Return in how many seconds there will be a token, 0 where there is one."""
         gained = max(0.0, now - self.filled_at) * self.per_second
         self.tokens = min(self.burst, self.tokens + gained)
-        self.filled_at = now
+        self.filled_at = max(self.filled_at, now)
         return 0.0 if self.tokens >= 1 else (1 - self.tokens) / self.per_second
 
     def take(self, now: float) -> float:

@@ -120,7 +120,7 @@ def test_nothing_acknowledged_is_lost_or_counted_twice_however_often_it_is_kille
     lake = PlainDuckDB(tmp_path / "lake")
     with WorkerProcess(kafka.bootstrap, topic_name, tmp_path / "lake") as worker:
         wait_until(lambda: lake.accounted() == len(records), "folded", workers=[worker])
-    stored = dict(lake.rows("select run_id, count(*) from lake_events group by 1"))
+    stored = dict(lake.rows("select run_id, count(*) from events group by 1"))
     distinct = Counter(run_id for run_id, _ in {(each.run_id, each.event_id) for each in records})
     assert stored == dict(distinct)
     for number, sender in enumerate(senders):

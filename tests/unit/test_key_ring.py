@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -168,7 +169,7 @@ def test_a_bucket_never_gives_more_than_its_rate_and_its_burst(
         now += step
         wait = bucket.take(now)
         taken += wait == 0
-        assert wait == 0 or bucket.wait(now + wait) < 1e-6
+        assert wait == 0 or replace(bucket).wait(now + wait) < 1e-6
     assert taken <= 3 + rate * now + 1e-6
 
 

@@ -93,6 +93,8 @@ def _collector(status: dict[str, Any] | None) -> dict[str, Any]:
     if status is None:
         return {}
     seen: dict[str, Any] = {"collector_listens_at": status["addresses"]}
+    if status["grpc"] is not None:
+        seen["collector_grpc_at"] = status["grpc"]
     if status["health"] is None:
         return seen
     readiness = ask_readiness(status["health"])

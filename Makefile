@@ -65,6 +65,10 @@ $(VENV)-bench/.installed: tests/benchmarks/requirements.txt
 chaos: install ## Break the pipeline at random for minutes and compare; CHAOS="--seed 1 --seed 2".
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
+.PHONY: chart
+chart: install ## Render the Helm chart anew for its test (needs helm).
+	$(BIN)/python -m tests.render_chart
+
 .PHONY: browser
 browser: ## Install Debian's Chromium, which the tests of the page need, where there is none (as root).
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \

@@ -1,0 +1,168 @@
+"""What is shipped for Docker, Kubernetes and systemd: pinned, not root, and with real commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import typer.main
+import yaml
+
+from runfold.deploy.cli.app import app
+from runfold.deploy.settings import PREFIX, Settings
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+CHART = DEPLOY / "helm" / "runfold"
+RENDERED = Path(__file__).parent / "rendered_chart"
+KUBERNETES = "1.31"
+OPTIONS = {
+    "volume": ["--set", "kafka.bootstrap=kafka:9092", "--set", "postgres.existingSecret=postgres"],
+    "s3": [
+        "--set", "kafka.bootstrap=kafka:9092", "--set", "lake.url=s3://bucket/lake",
+        "--set", "s3.region=eu-central-1", "--set", "s3.existingSecret=s3",
+        "--set", "postgres.existingSecret=postgres", "--set", "worker.autoscaling.enabled=true",
+        "--set", "collector.tlsSecret=tls", "--set", "collector.keysSecret=keys",
+    ],
+}  # fmt: skip
+"""How the chart is rendered into `rendered_chart`, see `make chart`."""
+
+
+def helm_command(name: str) -> list[str]:
+    """Return what renders the chart with those options."""
+    return ["helm", "template", "agents", str(CHART), "--kube-version", KUBERNETES, *OPTIONS[name]]
+
+
+def compose() -> dict[str, Any]:
+    content = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def rendered(name: str) -> list[dict[str, Any]]:
+    text = (RENDERED / f"{name}.yaml").read_text("utf-8")
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+def pods() -> Iterator[dict[str, Any]]:
+    for name in OPTIONS:
+        for each in rendered(name):
+            if each["kind"] in ("Deployment", "StatefulSet"):
+                yield each["spec"]["template"]["spec"]
+
+
+def commands() -> list[list[str]]:
+    """Return every command line of runfold that the files have."""
+    found = [
+        service["command"]
+        for service in compose()["services"].values()
+        if service["image"].startswith("runfold:")
+    ]
+    found += [
+        shlex.split(line.partition("/bin/runfold ")[2])
+        for unit in (DEPLOY / "systemd").glob("*.service")
+        for line in unit.read_text("utf-8").splitlines()
+        if line.startswith("ExecStart=")
+    ]
+    for pod in pods():
+        found += [container["args"] for container in pod["containers"]]
+        for container in pod["containers"]:
+            probe = container.get("readinessProbe", {}).get("exec", {}).get("command")
+            found += [probe[1:]] if probe else []
+    return found
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_every_command_is_one_of_the_command_line(arguments: list[str]) -> None:
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("runfold", list(arguments))
+    name, command, rest = group.resolve_command(context, list(arguments))
+    command.make_context(name, rest, parent=context)  # raises where an option is unknown
+
+
+def test_every_variable_is_a_setting() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    compose_file = DEPLOY / "compose.yaml"
+    files = [*DEPLOY.glob("helm/**/*.tpl"), *DEPLOY.glob("helm/**/*.yaml"), compose_file]
+    files += [DEPLOY / "Dockerfile", DEPLOY / "systemd" / "runfold.env"]
+    of_compose_alone = set(re.findall(r"\$\{(\w+)", compose_file.read_text("utf-8")))
+    for file in files:
+        named = set(re.findall(r"\b(RUNFOLD_[A-Z_]+)\b", file.read_text("utf-8")))
+        of_grafana = {each for each in named if each.startswith("RUNFOLD_POSTGRES_")}
+        assert named - of_compose_alone - of_grafana <= known, file
+
+
+def test_every_service_of_compose_is_pinned_healthy_and_not_root() -> None:
+    services = compose()["services"]
+    assert set(services) == {"kafka", "postgres", "worker", "collector", "exporter", "grafana"}
+    for name, service in services.items():
+        tag = service["image"].rpartition(":")[2]
+        assert re.fullmatch(r"[0-9]+[.][0-9]+[.0-9]*[-\w]*", tag), name
+        assert service["user"].split(":")[0] not in ("0", "root"), name
+        assert service["healthcheck"]["test"], name
+        assert service["restart"] == "unless-stopped", name
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), name
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            assert source.startswith("./grafana") or source in compose()["volumes"], name
+
+
+def test_the_image_runs_as_nobody_special() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text("utf-8").splitlines()
+    stages = [line for line in lines if line.startswith("FROM ")]
+    assert len(stages) == 2
+    assert all(re.search(r":[0-9]+[.][0-9]+[.][0-9]+-slim", line) for line in stages)
+    assert "USER 10001" in lines[lines.index(stages[-1]) :]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_rendered_chart_is_valid_kubernetes(name: str) -> None:
+    kinds = {}
+    for each in rendered(name):
+        kubernetes_validate.validate(each, KUBERNETES, strict=True)
+        kinds[each["kind"], each["metadata"]["name"]] = each
+    assert ("StatefulSet", "agents-collector") in kinds
+    assert ("Deployment", "agents-worker") in kinds
+    assert ("Deployment", "agents-exporter") in kinds
+    assert ("PodDisruptionBudget", "agents-worker") in kinds
+    assert (("HorizontalPodAutoscaler", "agents-worker") in kinds) == (name == "s3")
+    assert (("PersistentVolumeClaim", "agents-lake") in kinds) == (name == "volume")
+
+
+def test_every_pod_has_probes_limits_and_no_rights() -> None:
+    for pod in pods():
+        assert pod["securityContext"]["runAsNonRoot"]
+        [container] = pod["containers"]
+        assert not container["securityContext"]["allowPrivilegeEscalation"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["readinessProbe"]
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_selectors_meet_the_pods_that_they_mean() -> None:
+    for name in OPTIONS:
+        labels = {
+            each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"]
+            for each in rendered(name)
+            if each["kind"] in ("Deployment", "StatefulSet")
+        }
+        for each in rendered(name):
+            if each["kind"] in ("Service", "PodDisruptionBudget"):
+                selector = each["spec"]["selector"]
+                selector = selector.get("matchLabels", selector)
+                assert selector.items() <= labels[each["metadata"]["name"]].items()
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_what_is_checked_in_is_what_the_chart_renders(name: str) -> None:
+    if shutil.which("helm") is None:
+        pytest.skip("there is no helm here: the chart's rendering is checked as it is checked in")
+    fresh = subprocess.run(helm_command(name), capture_output=True, text=True, check=True).stdout
+    assert list(filter(None, yaml.safe_load_all(fresh))) == rendered(name)

@@ -176,7 +176,11 @@ class RunsFollower:
         reached: dict[int, int],
     ) -> None:
         moved = {at: offset for at, offset in reached.items() if offset != self._reached.get(at)}
-        changed = await asyncio.to_thread(self._apply, log, fetched, moved)
+        applying = asyncio.create_task(asyncio.to_thread(self._apply, log, fetched, moved))
+        try:
+            changed = await asyncio.shield(applying)
+        finally:  # the file is closed behind what is being written
+            await asyncio.wait({applying})
         self._reached = reached
         if changed:
             self.on_change()

@@ -192,9 +192,6 @@ class RunsFollower:
         fetched: Mapping[TopicPartition, list[Any]],
         reached: dict[int, int],
     ) -> bool:
-        events = [
-            (place.partition, each)
-            for place, records in fetched.items()
-            for each in lifecycle_events(log.topic_id, place.partition, records, self._framing)
-        ]
+        records = {place.partition: found for place, found in fetched.items()}
+        events = list(lifecycle_events(log.topic_id, records, self._framing))
         return self.store.apply(log.topic_id, events, reached)

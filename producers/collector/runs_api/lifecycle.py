@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runfold.schemas.codec.columns import decode_event_batch
@@ -22,27 +22,35 @@ _TYPES = [word.decode() for word in _WORDS]
 
 
 def lifecycle_events(
-    topic_id: str, partition: int, records: Sequence[Any], framing: Framing
-) -> Iterator[LoggedEvent]:
+    topic_id: str, fetched: Mapping[int, Sequence[Any]], framing: Framing
+) -> Iterator[tuple[int, LoggedEvent]]:
     """Yield the events that start, change and end runs, and that name their commits.
 
-    Shape: `records` are aiokafka's, of one partition. Records that are no events are passed over:
-    the workers make dead letters of them.
+    Shape: `fetched` has aiokafka's records by partition; given are the partition and the event.
+    All are decoded at once, since decoding one record costs as much as decoding a hundred.
+    Records that are no events are passed over: the workers make dead letters of them.
     """
-    wanted = [each for each in records if each.value and any(w in each.value for w in _WORDS)]
+    wanted = [
+        (partition, each)
+        for partition, records in fetched.items()
+        for each in records
+        if each.value and any(word in each.value for word in _WORDS)
+    ]
     if not wanted:
         return
+    records = [each for _, each in wanted]
     batch = RecordBatch(
-        LogPartition(topic_id, partition),
-        wanted[0].offset,
-        [each.offset for each in wanted],
-        [each.timestamp for each in wanted],
-        [each.key for each in wanted],
-        [each.value for each in wanted],
+        LogPartition(topic_id, wanted[0][0]),
+        records[0].offset,
+        [each.offset for each in records],
+        [each.timestamp for each in records],
+        [each.key for each in records],
+        [each.value for each in records],
     )
     frame = decode_event_batch(batch, framing).frame
     frame = frame.filter(frame["event_type"].is_in(_TYPES))
     frame = frame.with_columns(frame["occurred_at"].dt.timestamp("us"))
     for row, *values in frame.select("row", *EVENT_FIELDS).iter_rows():
         event = Event(**dict(zip(EVENT_FIELDS, values, strict=True)))
-        yield LoggedEvent(event, wanted[row].offset, wanted[row].timestamp * 1000)
+        partition, record = wanted[row]
+        yield partition, LoggedEvent(event, record.offset, record.timestamp * 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+import trustme
 from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
@@ -231,6 +233,49 @@ def test_grpc_takes_the_same(collector: CollectorProcess) -> None:
     for how in ({}, {"compression": grpc.Compression.Gzip}):
         assert exported(collector, traces(span(1, AGENT, trace=trace)), **how) == b""
     assert [each.event_type for each in stored(collector, trace)] == ["run.started", "run.ended"]
+
+
+def test_a_key_is_presented_in_metadata_in_headers_or_in_the_path(
+    kafka: KafkaServer, topic_name: str, tmp_path: Path
+) -> None:
+    key = str(said_by("keys", "create", "--broker", kafka.bootstrap)[0]["key"])
+    body, path = traces(span(1)), "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    authority, pem, private = trustme.CA(), tmp_path / "cert.pem", tmp_path / "key.pem"
+
+    def show_a_new_certificate() -> None:
+        issued = authority.issue_cert("127.0.0.1", "localhost")
+        issued.private_key_pem.write_to_path(private)
+        issued.cert_chain_pems[0].write_to_path(pem)
+
+    show_a_new_certificate()
+    trusted = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+    tls = "--tls-cert", str(pem), "--tls-key", str(private)
+    place = kafka.bootstrap, topic_name, tmp_path / "keys"
+
+    def export(*metadata: tuple[str, str]) -> grpc.StatusCode:
+        with grpc.secure_channel(serving.grpc, trusted) as channel:
+            try:
+                channel.unary_unary(path)(body, timeout=30, metadata=metadata)
+            except grpc.RpcError as error:
+                return error.code()
+            return grpc.StatusCode.OK
+
+    with CollectorProcess(*place, "--require-keys", *tls) as serving:
+        bearer = ("authorization", f"Bearer {key}")
+        wait_until(lambda: export(bearer) is grpc.StatusCode.OK, "the key is known")
+        assert export(("x-api-key", key)) is grpc.StatusCode.OK
+        assert export() is grpc.StatusCode.UNAUTHENTICATED
+        assert export(("x-api-key", "other")) is grpc.StatusCode.PERMISSION_DENIED
+        show_a_new_certificate()
+        assert export(bearer) is grpc.StatusCode.OK
+        verified = ssl.create_default_context()
+        authority.configure_trust(verified)
+        https = serving.url.replace("http:", "https:")
+        for prefix, status in ((f"/t/{key}", 200), ("/t/other", 403), ("", 401)):
+            answer = httpx.post(
+                f"{https}{prefix}/v1/traces", content=body, headers=PROTOBUF, verify=verified
+            )
+            assert answer.status_code == status
 
 
 def test_grpc_refuses_what_it_cannot_decode(collector: CollectorProcess) -> None:

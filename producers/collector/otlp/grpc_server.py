@@ -90,8 +90,7 @@ class OtlpGrpc:
         try:
             if certificate is None:
                 return int(self._server.add_insecure_port(str(address)))
-            shown = grpc.ssl_server_credentials([certificate.pem])
-            return int(self._server.add_secure_port(str(address), shown))
+            return int(self._server.add_secure_port(str(address), _shown(certificate)))
         except RuntimeError as error:
             raise ConfigurationError(f"cannot listen at {address}: {error}") from error
 
@@ -125,6 +124,26 @@ class OtlpGrpc:
             return self._collector.access.admit(_key_of(context), Scope.INGEST, _peer_of(context))
         except KeyRefused as error:
             raise Problem(401 if error.missing else 403, str(error)) from error
+
+
+def _shown(certificate: Certificate) -> Any:
+    """Return the credentials of a server that reads its certificate again when it has changed."""
+    last = certificate.pem
+
+    def fetch() -> Any:
+        nonlocal last
+        try:
+            now = certificate.pem
+        except OSError:  # it is being replaced
+            return None
+        if now == last:
+            return None
+        last = now
+        return grpc.ssl_server_certificate_configuration([now])
+
+    return grpc.dynamic_ssl_server_credentials(
+        grpc.ssl_server_certificate_configuration([last]), fetch
+    )
 
 
 def _key_of(context: Any) -> str | None:

@@ -92,6 +92,12 @@ def test_points_of_a_process_are_of_a_run_for_each_of_its_days() -> None:
     assert (started["job_type"], started["agent_name"]) == ("process", "shop")
 
 
+def test_like_points_of_one_request_are_told_apart() -> None:
+    made = POINTS["gauge"][0]
+    first, second = events_of(Signal.METRICS, metrics([made, made]))
+    assert first["event_id"] != second["event_id"]
+
+
 def test_points_of_a_session_belong_to_it() -> None:
     body = metrics([POINTS["gauge"][0]], {**RESOURCE, "session.id": "s-1"})
     assert events_of(Signal.METRICS, body)[0]["run_id"] == "s-1"

@@ -169,6 +169,15 @@ def test_real_clients_that_break_the_rules_are_understood(fields: dict[str, Any]
     assert {each["span_id"] for each in events} == {"cd" * 8, "ef" * 8}
 
 
+def test_what_no_text_or_number_of_the_log_can_hold_is_kept_as_text() -> None:
+    odd = [{"key": "n", "value": {"doubleValue": float("nan")}}]
+    event = events_of(json_span(name="\ud800", attributes=odd), as_json=True)[0]
+    ended = events_of(json_span(name="\ud800", attributes=odd), as_json=True)[1]
+    assert (event["name"], ended["name"]) == ("\\ud800", "\\ud800")
+    told = json.loads(ended["attributes"])
+    assert (told["n"], told["runfold.altered"]) == ("nan", {"n": "not_finite"})
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -10,7 +10,7 @@ from datetime import datetime
 from runfold.deploy.log_lag import log_bounds
 from runfold.deploy.settings import Settings
 from runfold.processors.catching_up import catch_up
-from runfold.processors.folds import find_fold
+from runfold.processors.folds import FoldFrame, find_fold
 from runfold.processors.replaying import replay_topic
 from runfold.processors.run_table import RunTable
 from runfold.processors.topic_watch import describe_topic
@@ -23,6 +23,8 @@ from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import Kind, check_lake, list_whole_lake
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.query import open_lake
+from runfold.sinks.retention.keeping import keep_states
+from runfold.sinks.retention.plan import events_begin
 from runfold.sinks.state_sets import StateSet, all_sets, check_name, find_set, serve, write_set
 from runfold.sinks.views import prepare_lake
 
@@ -151,8 +153,7 @@ def run_replay(
     lake = LocalLake(root, replay=replay.into)
     fold = find_fold(replay.fold)
     for place, wanted in plan.from_lake.items():
-        point = lake.resume(place)
-        table = RunTable(place, max(wanted.first, point.next_offset or 0), point.runs, fold=fold)
+        table = _table_over(lake, place, wanted.first, fold, partial=replay.described.partial)
         on_records(table.next_offset - wanted.first)
         catch_up(table, lake, wanted.next_offset, on_records=on_records)
     if plan.topic is not None and plan.from_topic:
@@ -163,6 +164,25 @@ def run_replay(
         )  # fmt: skip
         asyncio.run(folding)
     write_set(root, replace(replay.described, complete=True))
+
+
+def _table_over(
+    lake: LocalLake, place: LogPartition, first: int, fold: FoldFrame, *, partial: bool
+) -> RunTable:
+    """Return the table of a set that is made of the stored events, at the first one to fold.
+
+    States of runs whose events were removed by age are those of the set that serves.
+    """
+    begin = events_begin(lake.root, place)
+    point = lake.resume(place)
+    if partial:
+        first = max(first, begin)
+    elif (point.next_offset or 0) <= first < begin:
+        keep_states(lake, place, OffsetRange(first, begin - 1))
+        point = lake.resume(place)
+    table = RunTable(place, max(first, point.next_offset or 0), point.runs, fold=fold)
+    table.kept_before = begin
+    return table
 
 
 def promote(settings: Settings, name: str, *, on_records: OnRecords) -> StateSet:
@@ -197,4 +217,5 @@ def fold_stored_events(lake: LocalLake, *, on_records: OnRecords) -> None:
         point = lake.resume(place)
         if point.next_offset is not None and point.events_end is not None:
             table = RunTable(place, point.next_offset, point.runs, fold=fold)
+            table.kept_before = events_begin(lake.root, place)
             catch_up(table, lake, point.events_end, on_records=on_records)

@@ -74,6 +74,8 @@ class RunTable:
         """Those that wait for being sent, which must come before the next flush."""
         self.most_runs = _MOST_RUNS
         """How many states to hold at most between two flushes."""
+        self.kept_before = 0
+        """The states of runs that began before it were made elsewhere and may be further on."""
         self._states: dict[str, RunState] = {}
         """In the order in which they changed last, as of the last flush."""
         self._past = PastRuns() if past is None else past
@@ -114,7 +116,8 @@ class RunTable:
         Raises: LakeAhead (retry) where another worker is further on than this table.
         """
         for state in states:
-            if state.last_offset >= self.next_offset:
+            is_kept = state.first_offset < self.kept_before
+            if state.last_offset >= self.next_offset and not is_kept:
                 raise LakeAhead(
                     f"partition {self.log.partition}: this worker is at {self.next_offset}, and "
                     f"the lake has run {state.run_id} as of {state.last_offset} already"

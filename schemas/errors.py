@@ -10,6 +10,7 @@ RunfoldError
 ├── LogGone                 halt         the log no longer holds an offset that is needed
 ├── LogReplaced             retry        the topic was deleted and created again
 ├── PartitionsAdded         halt         the topic has more partitions than its log began with
+├── EventsExpired           halt         events that are needed were removed by age
 ├── LakeUnavailable         retry        the lake cannot be written or read now
 ├── LakeAhead               retry        another worker is further on than this one
 ├── LakeCorrupt             retry        a lake file is not what its name says; it is set aside
@@ -101,6 +102,12 @@ class LogGone(RunfoldError):
     """The log no longer holds an offset that derived data would continue from."""
 
     code = "log_gone"
+
+
+class EventsExpired(RunfoldError):
+    """States are to be made of events that were removed by age."""
+
+    code = "events_expired"
 
 
 class LogReplaced(RunfoldError):

@@ -27,7 +27,8 @@ class LogDescription:
 class FlushCounts:
     """What became of the records of a range: `records` is the sum of the next three.
 
-    `lost` records were gone from the log before the lake had them, which an operator has accepted.
+    `lost` records were gone from the log before the lake had them, which an operator has accepted;
+    `expired` ones were in the lake and removed by age, `erased` ones for their subject.
     """
 
     records: int = 0
@@ -35,6 +36,8 @@ class FlushCounts:
     duplicates: int = 0
     dead_letters: int = 0
     lost: int = 0
+    expired: int = 0
+    erased: int = 0
 
     def __add__(self, other: FlushCounts) -> FlushCounts:
         return FlushCounts(
@@ -43,6 +46,8 @@ class FlushCounts:
             self.duplicates + other.duplicates,
             self.dead_letters + other.dead_letters,
             self.lost + other.lost,
+            self.expired + other.expired,
+            self.erased + other.erased,
         )
 
     def __sub__(self, other: FlushCounts) -> FlushCounts:
@@ -52,6 +57,8 @@ class FlushCounts:
             self.duplicates - other.duplicates,
             self.dead_letters - other.dead_letters,
             self.lost - other.lost,
+            self.expired - other.expired,
+            self.erased - other.erased,
         )
 
 
@@ -149,7 +156,8 @@ class LakeStore(Protocol):
     def events_of(self, log: LogPartition, offsets: OffsetRange) -> Iterator[pl.DataFrame]:
         """Yield the events of `offsets`, without dead letters, in log order, in portions.
 
-        Shape: columns of `lake_event_schema`. Raises: as `states_of`, also in the middle.
+        Shape: columns of `lake_event_schema`. Raises: as `states_of`, also in the middle;
+        EventsExpired (halt) where some of them were removed by age.
         """
 
     def compact(

@@ -20,6 +20,11 @@ from runfold.sinks.parquet_reading import metadata_of
 LOST = "runfold.lost"
 """Set where someone accepted that the records of the range are gone: how many."""
 
+EXPIRED = "runfold.expired"
+"""Set where rows were removed by age: of how many records."""
+ERASED = "runfold.erased"
+"""Set where rows were removed for their subject: of how many records."""
+
 _SCHEMA_NAMES = {Kind.EVENTS: "event", Kind.STATES: "run_state"}
 
 
@@ -34,13 +39,15 @@ def labels(
         "runfold.events": str(counts.events),
         "runfold.duplicates": str(counts.duplicates),
         "runfold.dead_letters": str(counts.dead_letters),
-        "runfold.lost": str(counts.lost),
+        LOST: str(counts.lost),
+        **({EXPIRED: str(counts.expired)} if counts.expired else {}),
+        **({ERASED: str(counts.erased)} if counts.erased else {}),
     }
 
 
 def counts_in(said: Mapping[str, str]) -> FlushCounts | None:
     """Return the counts among the labels of a file, None where there are none."""
-    said = {LOST: "0", **said}  # older files do not say it
+    said = {LOST: "0", EXPIRED: "0", ERASED: "0", **said}  # most files do not say them
     names = [f"runfold.{each.name}" for each in dataclasses.fields(FlushCounts)]
     try:
         return FlushCounts(*(int(said[name]) for name in names))

@@ -3,8 +3,11 @@
 ```
 <root>/<topic id>/events/date=2026-11-21/hour=07/p03-000000001200-000000001899.parquet
 <root>/<topic id>/events/date=2026-11-20/hour=all/p03-000000000000-000000001199.parquet
+<root>/<topic id>/events/date=1970-01-01/hour=all/p03-000000000000-000000000899.parquet
 <root>/<topic id>/states/p03-000000001200-000000001899.parquet
 ```
+
+The one of 1970 stands for events that were removed by age.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ SCHEMA_FOLDER = "_schema"
 """Beside the topic ids: files of no rows, which give the views their columns."""
 WHOLE_DAY = "hour=all"
 """Holds what was merged from several hours of a day."""
+REMAINS_DATE = "date=1970-01-01"
+"""Its whole-day folder holds what is left of events that were removed by age, see `retention`."""
 SET_ASIDE_FOLDER = "set-aside"
 """Beside `events` and `states` of a log: damaged files, which nothing reads."""
 
@@ -56,6 +61,12 @@ class LakeFile:
     log: LogPartition
     range: OffsetRange
     path: LakePath
+
+
+def is_remains(file: LakeFile) -> bool:
+    """Tell whether a file stands for events that were removed by age."""
+    folder = file.path.parent
+    return (folder.parent.name, folder.name) == (REMAINS_DATE, WHOLE_DAY)
 
 
 def partition_prefix(partition: int) -> str:
@@ -99,9 +110,10 @@ def hour_folder(recorded_at_us: int) -> str:
 def list_files(
     root: LakePath, log: LogPartition, kind: Kind, *, set_aside: bool = False
 ) -> list[LakeFile]:
-    """Return the files of one kind of `log`, in no order; or those of them that were set aside.
+    """Return the files of one kind of `log`, by path; or those of them that were set aside.
 
-    A Parquet file whose name is no range is left out with a warning. Raises: OSError.
+    Of two that hold the same offsets readers take the first. A Parquet file whose name is no range
+    is left out with a warning. Raises: OSError.
     """
     found: list[LakeFile] = []
     prefix = partition_prefix(log.partition)
@@ -113,7 +125,7 @@ def list_files(
             _warn_of_stranger(path)
         elif path.name.startswith(prefix):
             found.append(LakeFile(kind, log, parsed[1], path))
-    return found
+    return sorted(found, key=_by_path)
 
 
 def list_whole_lake(root: LakePath, kind: Kind) -> tuple[list[LakeFile], list[LakePath]]:
@@ -131,7 +143,11 @@ def list_whole_lake(root: LakePath, kind: Kind) -> tuple[list[LakeFile], list[La
                 found.append(LakeFile(kind, log, parsed[1], path))
             elif _is_stranger(path.name):
                 strangers.append(path)
-    return found, strangers
+    return sorted(found, key=_by_path), strangers
+
+
+def _by_path(file: LakeFile) -> str:
+    return str(file.path)
 
 
 def list_set_aside(root: LakePath) -> list[LakePath]:

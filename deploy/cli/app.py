@@ -23,6 +23,7 @@ from runfold.deploy.cli.query import query
 from runfold.deploy.cli.quickstart import quickstart
 from runfold.deploy.cli.replay import replay_app
 from runfold.deploy.cli.reset import reset
+from runfold.deploy.cli.retention import retention
 from runfold.deploy.cli.run import run as show_run
 from runfold.deploy.cli.runs import runs
 from runfold.deploy.cli.ship import ship
@@ -79,6 +80,7 @@ app.command()(compact)
 app.command()(export)
 app.command()(backup)
 app.command()(restore)
+app.command()(retention)
 app.command()(tail)
 app.command()(ship)
 app.command()(demo)

@@ -137,6 +137,7 @@ def _print_more(more: int) -> None:
 _LEDGER_LINES = (
     ("emitted", "emitted"),
     ("stored", "stored"),
+    ("removed by age", "expired"),
     ("dead letters", "dead_letters"),
     ("declared dropped", "declared_dropped"),
     ("in journals", "in_journals"),

@@ -66,6 +66,7 @@ def run(
         below = descendants(lake_queries, shown["run_id"])
         if time_then or at_event is not None:
             record = None
+            _check_past(lake_queries, shown)
             shown, below = run_then(lake_queries, shown, below, at=time_then, at_event=at_event)
         else:
             days = shown["first_recorded_at"].date(), shown["last_recorded_at"].date()
@@ -79,12 +80,24 @@ def run(
         return
     OUT.print(_header(shown, record))
     OUT.print(_timeline(events, shown["started_at"]))
-    hidden = shown["events"] - len(events)
+    hidden = shown["events"] - len(events) - (record.expired if record else 0)
     if hidden > 0:
         which = "earlier or quiet" if "as_of" in shown else "more"
         OUT.print(f"[dim]{hidden:,} {which} events; --all shows them[/]")
     if below:
         OUT.print(sub_run_tree(shown, below))
+
+
+def _check_past(lake_queries: LakeQueries, shown: dict[str, Any]) -> None:
+    """Raise ConfigurationError where the past of a run cannot be told: its events are gone."""
+    from runfold.sinks.audit.run_record import run_record
+
+    days = shown["first_recorded_at"].date(), shown["last_recorded_at"].date()
+    if expired := run_record(lake_queries, shown["run_id"], days).expired:
+        raise ConfigurationError(
+            f"the past of {shown['run_id']!r} is not known any more: {expired:,} of its events "
+            "were removed by age; without --at and --at-event it is shown as it is"
+        )
 
 
 def find_run(lake_queries: LakeQueries, run_id: str) -> dict[str, Any]:
@@ -187,6 +200,13 @@ def _tools(shown: dict[str, Any]) -> str:
 
 
 def _completeness(shown: dict[str, Any], record: RunRecord | None) -> str:
+    said = _missing(shown, record)
+    if record is None or not record.expired:
+        return said
+    return f"{said}; {record.expired:,} of them were removed by age and are in the sums only"
+
+
+def _missing(shown: dict[str, Any], record: RunRecord | None) -> str:
     missing = record.missing if record else shown["missing_events"]
     if not missing:
         return f"[green]complete[/], {shown['events']:,} events"

@@ -17,6 +17,7 @@ class Evidence:
     """Where numbers of one producer were seen. A number may be in several of them."""
 
     stored: Numbers = field(default_factory=list)
+    expired: Numbers = field(default_factory=list)
     dead_letters: Numbers = field(default_factory=list)
     declared: Numbers = field(default_factory=list)
     waiting: Numbers = field(default_factory=list)
@@ -24,13 +25,15 @@ class Evidence:
     @property
     def emitted(self) -> int:
         """The highest number that is known from anywhere."""
-        everything = (self.stored, self.dead_letters, self.declared, self.waiting)
+        everything = (self.stored, self.expired, self.dead_letters, self.declared, self.waiting)
         return max((each.last for numbers in everything for each in numbers), default=0)
 
     @property
     def highest_in_lake(self) -> int:
         """The highest number of which a record came as far as the lake."""
-        return max((each.last for each in (*self.stored, *self.dead_letters)), default=0)
+        return max(
+            (each.last for each in (*self.stored, *self.expired, *self.dead_letters)), default=0
+        )
 
 
 def account(run_id: str, producer: str, evidence: Evidence, *, unread: int | None) -> Account:
@@ -45,6 +48,7 @@ def account(run_id: str, producer: str, evidence: Evidence, *, unread: int | Non
     counts: dict[str, int] = {}
     for name, place in (
         ("stored", evidence.stored),
+        ("expired", evidence.expired),
         ("dead_letters", evidence.dead_letters),
         ("declared_dropped", evidence.declared),
         ("in_journals", evidence.waiting),

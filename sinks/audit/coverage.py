@@ -13,7 +13,13 @@ from runfold.schemas.offsets import LogPartition, OffsetRange, Tiling, tile
 from runfold.sinks.audit.inspection import Inspected, inspect
 from runfold.sinks.audit.report import Finding
 from runfold.sinks.lake_errors import lake_errors
-from runfold.sinks.lake_files import Kind, LakeFile, list_set_aside, list_whole_lake
+from runfold.sinks.lake_files import (
+    Kind,
+    LakeFile,
+    is_remains,
+    list_set_aside,
+    list_whole_lake,
+)
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.state_sets import serving_set, states_root
 
@@ -49,6 +55,12 @@ class Place:
     def first(self) -> int:
         """The first offset that anything was derived from."""
         return min(each.range.first for each in (*self.events.tiles, *self.states.tiles))
+
+    @property
+    def events_begin(self) -> int:
+        """The offset before which events were removed by age; 0 where none were."""
+        remains = (each for each in self.events.tiles if is_remains(each.source))
+        return max((each.range.next_offset for each in remains), default=0)
 
     @property
     def end(self) -> int:
@@ -172,9 +184,10 @@ def _labels_and_range(each: Inspected) -> Iterator[Finding]:
     # Every offset is a record: the topic is neither compacted nor written in transactions.
     names = ("records", "events", "duplicates", "dead_letters")
     said = {name: each.count(f"runfold.{name}") for name in names}
-    became = sum(said[name] or 0 for name in names[1:]) + each.lost
+    gone = each.lost + each.expired + each.erased
+    became = sum(said[name] or 0 for name in names[1:]) + gone
     length = len(each.file.range)
-    if (said["records"] or 0) + each.lost == became == length:
+    if (said["records"] or 0) + gone == became == length:
         return
     says = (
         f"{each.file.path} spans {length:,} offsets and says that of {said['records']} records "

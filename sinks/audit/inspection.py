@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runfold.schemas.errors import LakeCorrupt
-from runfold.sinks.file_labels import LOST, check_identity
+from runfold.sinks.file_labels import ERASED, EXPIRED, LOST, check_identity
 from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import Kind, LakeFile
 from runfold.sinks.parquet_reading import parquet_file
@@ -41,6 +41,16 @@ class Inspected:
     def lost(self) -> int:
         """How many records of its range someone accepted as lost."""
         return self.count(LOST) or 0
+
+    @property
+    def expired(self) -> int:
+        """How many records of its range were removed by age."""
+        return self.count(EXPIRED) or 0
+
+    @property
+    def erased(self) -> int:
+        """How many records of its range were removed for their subject."""
+        return self.count(ERASED) or 0
 
     def count(self, label: str) -> int | None:
         """Return the number that a label says, None where it says none."""

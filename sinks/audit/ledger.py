@@ -19,7 +19,7 @@ from runfold.sinks.audit.report import Account, Facts, Finding, Scope
 from runfold.sinks.audit.tables import AuditTables
 
 SUMMED = (
-    *("emitted", "stored", "dead_letters", "declared_dropped", "in_journals", "in_log"),
+    *("emitted", "stored", "expired", "dead_letters", "declared_dropped", "in_journals", "in_log"),
     *("unidentified", "missing"),
 )
 _PRODUCERS = """
@@ -54,6 +54,12 @@ where stored <> last_sequence or {everything}
 _DOUBTFUL_WORDS = """
 select run_id, producer, word, bit_or(bits) from words join doubtful using (run_id, producer)
 group by all order by all
+"""
+_KEPT = """
+with asked as (select run_id, producer from known union select run_id, producer from doubtful)
+select run_id, producer, bounds
+from (select run_id, unnest(seen, max_depth := 2) from newest_states where is_kept)
+semi join asked using (run_id, producer)
 """
 
 Key = tuple[str, str]
@@ -170,6 +176,10 @@ def _complete(elsewhere: _Elsewhere, tables: AuditTables, *, everything: bool) -
         numbers[run_id, producer] += _numbers_in(word, bits)
     for of_producer, stored in numbers.items():
         elsewhere.evidence[of_producer].stored = merge_ranges(stored)
+    for run_id, producer, bounds in tables.rows(_KEPT):
+        pairs = zip(bounds[::2], bounds[1::2], strict=True)
+        evidence = elsewhere.evidence[run_id, producer]
+        evidence.expired = [OffsetRange(*pair) for pair in pairs]
     doubtful = tables.rows("select run_id, producer, place from doubtful")
     return {(run_id, producer): place for run_id, producer, place in doubtful}
 

@@ -36,6 +36,15 @@ def notes(listing: Listing, coverage: Coverage, facts: Facts) -> Iterator[Findin
         if each.lost and each.contents is not None:
             says = f"{each.file.path}: {each.lost:,} records were accepted as lost"
             yield Finding("accepted_loss", says, where(each.file) | {"records": each.lost})
+        if each.expired:
+            says = (
+                f"partition {each.file.log.partition}: {each.expired:,} records up to offset "
+                f"{each.file.range.last} were removed by age"
+            )
+            yield Finding("expired", says, where(each.file) | {"records": each.expired})
+        if each.erased:
+            says = f"{each.file.path}: {each.erased:,} records were erased"
+            yield Finding("erased", says, where(each.file) | {"records": each.erased})
     for place in coverage.places:
         if place.first > 0:
             says = f"partition {place.log.partition} begins at offset {place.first} in the lake"

@@ -74,13 +74,15 @@ class Account:
 
     Shape: `emitted` is the highest number known from anywhere and the sum of the others. Of the
     numbers in `nowhere`, `unidentified` may be dead letters of the run that do not tell their ids,
-    and the rest is `missing`. `in_log` are not in the lake yet.
+    and the rest is `missing`. `in_log` are not in the lake yet; `expired` were, and their state
+    has counted them.
     """
 
     run_id: str
     producer: str
     emitted: int
     stored: int
+    expired: int = 0
     dead_letters: int = 0
     declared_dropped: int = 0
     in_journals: int = 0

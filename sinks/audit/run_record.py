@@ -13,7 +13,12 @@ from runfold.sinks.audit.accounts import Evidence, account
 from runfold.sinks.audit.drops import read_drop
 from runfold.sinks.audit.report import Account
 from runfold.sinks.audit.sender_numbers import sender_holes
+from runfold.sinks.lake_files import REMAINS_DATE, WHOLE_DAY
 from runfold.sinks.query import LakeQueries
+
+_REMAINS_DAY = REMAINS_DATE.removeprefix("date=")
+_DAYS = f"(date between ? and ? or date = date '{_REMAINS_DAY}')"
+"""What is left of events that were removed by age has a day of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +35,16 @@ class RunRecord:
     """How complete the record of a run is.
 
     Shape: of `missing` events so many are dead letters, were declared as dropped by their client,
-    or may be dead letters that do not tell their ids; of the rest nothing is known. `sender_holes`
-    are numbers of a foreign sender, which counts by itself, between those that came.
+    or may be dead letters that do not tell their ids; of the rest nothing is known. `expired`
+    events were counted, and removed by age since. `sender_holes` are numbers of a foreign sender,
+    which counts by itself, between those that came.
     """
 
     missing: int
     dead_letters: int
     declared_dropped: int
     unidentified: int
+    expired: int
     holes: list[Hole]
     sender_holes: list[OffsetRange]
 
@@ -62,9 +69,29 @@ def run_record(lake: LakeQueries, run_id: str, days: tuple[date, date]) -> RunRe
         dead_letters=sum(each.dead_letters for each in accounts),
         declared_dropped=sum(each.declared_dropped for each in accounts),
         unidentified=min(nowhere, unidentified),
+        expired=_expired(lake, span),
         holes=[hole for each in accounts for hole in _holes(each, evidence[each.producer])],
         sender_holes=sender_holes(lake, run_id, days),
     )
+
+
+def _expired(lake: LakeQueries, span: list[object]) -> int:
+    """Return how many events of a run the state has counted, and the lake no longer holds."""
+    remains = lake.rows(
+        "select states.topic_id, any_value(states.events) as events from lake_states as states "
+        "join lake_event_files as files on files.topic_id = states.topic_id "
+        f"and files.file like '%/{REMAINS_DATE}/{WHOLE_DAY}/%' and files.last >= first_offset "
+        "where states.run_id = ? group by all",
+        span[:1],
+    )
+    expired = 0
+    for log in remains:
+        [stored] = lake.rows(
+            f"select count(*) as events from events where run_id = ? and {_DAYS} and topic_id = ?",
+            [*span, log["topic_id"]],
+        )
+        expired += max(0, log["events"] - stored["events"])
+    return expired
 
 
 def _add_dead_letters(lake: LakeQueries, evidence: dict[str, Evidence], span: list[object]) -> int:
@@ -73,7 +100,7 @@ def _add_dead_letters(lake: LakeQueries, evidence: dict[str, Evidence], span: li
     unidentified = 0
     for letter in lake.rows(
         "select event_id from lake_rows where dead_letter_reason is not null "
-        "and run_id = ? and date between ? and ?",
+        f"and run_id = ? and {_DAYS}",
         span,
     ):
         minted = split_minted_id(letter["event_id"] or "")
@@ -88,7 +115,7 @@ def _add_dead_letters(lake: LakeQueries, evidence: dict[str, Evidence], span: li
 
 def _add_declared(lake: LakeQueries, evidence: dict[str, Evidence], span: list[object]) -> None:
     for said in lake.rows(
-        "select run_id, attributes from events where run_id = ? and date between ? and ? "
+        f"select run_id, attributes from events where run_id = ? and {_DAYS} "
         f"and event_type = 'custom' and name = '{DROPPED_EVENT}'",
         span,
     ):

@@ -14,7 +14,8 @@ _MOST_OFFSETS = 10
 _DIFFERENT = f"""
 select coalesce(states.place, sums.place), coalesce(states.run_id, sums.run_id), states.file,
        {", ".join(f"states.{name}, sums.{name}" for name in COMPARED)}
-from newest_states as states full join run_sums as sums
+from (from newest_states where not is_kept) as states
+full join (from run_sums anti join (from newest_states where is_kept) using (place, run_id)) as sums
   on states.place = sums.place and states.run_id = sums.run_id
 where {" or ".join(f"states.{name} is distinct from sums.{name}" for name in COMPARED)}
 order by all

@@ -42,5 +42,8 @@ select state_rows.place, state_rows.run_id, state_rows.file, first_offset, last_
            list_sum(list_transform(range(1, len(each.bounds), 2), lambda i:
                each.bounds[i + 1] - each.bounds[i] + 1)))), 0)::bigint
            + octet_length(seen_hashes) // {hash_bytes} as ids,
-       {counters}
-from state_rows join latest using (place, run_id, file_last)
+       {counters},
+       -- Of a run that began before the events that are left, the state alone is left to believe.
+       first_offset < beginnings.events_begin as is_kept,
+       case when first_offset < beginnings.events_begin then seen end as seen
+from state_rows join latest using (place, run_id, file_last) join beginnings using (place)

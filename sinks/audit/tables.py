@@ -105,6 +105,7 @@ def _name_files(connection: duckdb.DuckDBPyConnection, root: LakePath, places: l
         if each.range.first < place.end
     ]
     connection.register("tiles", _tiles_table(tiles, places))
+    connection.register("beginnings", _beginnings_table(places))
     for kind, empty in ((Kind.EVENTS, EMPTY_EVENTS), (Kind.STATES, EMPTY_STATES)):
         # A file of no rows in front, so that there is one in any case.
         paths = [root / empty, *(each.source.path for _, of_kind, each in tiles if of_kind == kind)]
@@ -123,6 +124,16 @@ def _tiles_table(tiles: list[tuple[int, Kind, Tile[LakeFile]]], places: list[Pla
                 [min(each.range.last, places[number].end - 1) for number, _, each in tiles],
                 pa.int64(),
             ),
+        }
+    )
+
+
+def _beginnings_table(places: list[Place]) -> pa.Table:
+    """Return for each place the offset before which events were removed by age."""
+    return pa.table(
+        {
+            "place": pa.array(range(len(places)), pa.int32()),
+            "events_begin": pa.array([place.events_begin for place in places], pa.int64()),
         }
     )
 

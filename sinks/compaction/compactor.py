@@ -37,14 +37,14 @@ class Compactor:
         """Compact one partition. See `LakeStore.compact`."""
         with lake_errors(self._root, "list"):
             tidy(self._root, log)
-        done = self._vacuum(log)  # first, since merging takes room
+        done = self.vacuum(log)  # first, since merging takes room
         try:
             for kind in Kind:
                 for merge in self._merges(log, kind):
                     done += self._merged(merge, stopped)
         except Stopped:
             return done
-        return done + self._vacuum(log)
+        return done + self.vacuum(log)
 
     def files(self, log: LogPartition, kind: Kind) -> list[SizedFile]:
         """Return the files of one kind of `log` with their sizes. Raises: LakeUnavailable."""
@@ -82,7 +82,8 @@ class Compactor:
         )
         return CompactionCounts(len(merge.tiles), merge.size_bytes, 1, written_bytes)
 
-    def _vacuum(self, log: LogPartition) -> CompactionCounts:
+    def vacuum(self, log: LogPartition) -> CompactionCounts:
+        """Remove the files of one partition that others have displaced. Raises: LakeUnavailable."""
         removed = CompactionCounts()
         for kind in Kind:
             for covering, covered in removable(self.files(log, kind), self._grace):

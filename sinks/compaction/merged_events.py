@@ -57,6 +57,8 @@ class MergedEvents:
 def _of_part(tile: Tile[SizedFile], said: FlushCounts, rows: FlushCounts) -> FlushCounts:
     """Return the counts of a part of a file that has these rows: what left none was a duplicate."""
     left = len(tile.range) - rows.records
+    if said.expired or said.erased:
+        raise NotMergeable(tile.source.file, "which of its records were removed is not known")
     if not said.lost:
         return rows + FlushCounts(left, 0, left, 0)
     if said.records:

@@ -87,17 +87,21 @@ def remove(root: LakePath, covering: LakeFile, covered: Iterable[SizedFile]) -> 
 class _Rows:
     """What can be told of the rows of a file at little cost; of states no more than how many.
 
-    Shape: `as_said` tells whether they are as many as the labels say.
+    Shape: `as_said` tells whether they are as many as the labels say; a file whose events were
+    removed by age is `instead` of those it covers.
     """
 
     rows: int
     offsets: pl.Series | None
     as_said: bool
+    instead: bool = False
 
     def have_all_of(self, other: _Rows) -> bool:
         """Tell whether the rows of `other`, whose offsets are among these, are as well."""
         if self.offsets is None or other.offsets is None:
             return self.rows >= other.rows  # a run that changed in the part did in the whole
+        if self.instead:
+            return self.as_said
         return self.as_said and bool(other.offsets.is_in(self.offsets.implode()).all())
 
 
@@ -112,7 +116,7 @@ def _rows_of(root: LakePath, file: LakeFile) -> _Rows | None:
                     return _Rows(rows, None, as_said=True)
                 offsets = pl.Series(parquet.read(["offset"], use_threads=False)["offset"])
                 as_said = said is not None and said.events + said.dead_letters == rows
-                return _Rows(rows, offsets, as_said)
+                return _Rows(rows, offsets, as_said, said is not None and said.expired > 0)
     except LakeCorrupt:
         return None
     except LakeUnavailable as error:

@@ -1,0 +1,1 @@
+"""Removing what is older than it is to be kept, so that nobody takes it for lost."""

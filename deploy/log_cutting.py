@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from runfold.deploy.topic_copies import connected_consumer, places_of, portions_of
 from runfold.producers.kafka_errors import broker_errors
+
+Choose = Callable[[Iterable[str | None]], set[str]]
+"""Returns those of some run ids that are meant."""
 
 
 async def old_records(bootstrap: str, topic: str, before: datetime) -> dict[int, tuple[int, int]]:
@@ -19,19 +24,14 @@ async def old_records(bootstrap: str, topic: str, before: datetime) -> dict[int,
     Raises: BrokerUnavailable (retry).
     """
     with broker_errors(bootstrap):
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
-        try:
-            await consumer.start()
+        async with connected_consumer(bootstrap) as consumer:
             if topic not in await consumer.topics():
                 return {}
-            numbers = await consumer._client._wait_on_metadata(topic)
-            places = [TopicPartition(topic, number) for number in sorted(numbers)]
+            places = await places_of(consumer, topic)
             firsts = await consumer.beginning_offsets(places)
             ends = await consumer.end_offsets(places)
             at_ms = round(before.timestamp() * 1000)
             since = await consumer.offsets_for_times(dict.fromkeys(places, at_ms))
-        finally:
-            await consumer.stop()
     found = {
         each.partition: (firsts[each], ends[each] if since[each] is None else since[each].offset)
         for each in places
@@ -65,3 +65,25 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     finally:
         await admin._client.close()
+
+
+async def runs_in_log(
+    bootstrap: str, topic: str, choose: Choose, mentioned: bytes
+) -> dict[int, int]:
+    """Return for each partition how many records are of some runs, or have some bytes in them.
+
+    Raises: BrokerUnavailable (retry).
+    """
+    found: Counter[int] = Counter()
+    with broker_errors(bootstrap):
+        async with connected_consumer(bootstrap) as consumer:
+            if topic not in await consumer.topics():
+                return {}
+            async for portion in portions_of(consumer, await places_of(consumer, topic)):
+                keys = {each.key for each in portion if each.key}
+                chosen = choose(key.decode("utf-8", "replace") for key in keys)
+                for each in portion:
+                    is_of_run = (each.key or b"").decode("utf-8", "replace") in chosen
+                    if is_of_run or mentioned in (each.value or b""):
+                        found[each.partition] += 1
+    return dict(found)

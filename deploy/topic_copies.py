@@ -54,12 +54,12 @@ async def copy_topics(bootstrap: str, events_topic: str, folder: Path) -> list[T
     names = [events_topic, *(each.name for each in all_topics() if each.name != EVENTS.name)]
     copies = []
     with broker_errors(bootstrap):
-        async with _consumer(bootstrap) as consumer:
+        async with connected_consumer(bootstrap) as consumer:
             there = await consumer.topics()
             for name in names:
                 if name not in there:
                     continue
-                places = await _places(consumer, name)
+                places = await places_of(consumer, name)
                 about = KeptTopic(name, len(places), await _config(bootstrap, name), None)
                 if name == events_topic:
                     copies.append(TopicCopy(about, None))
@@ -111,7 +111,7 @@ async def put_topic_back(bootstrap: str, topic: KeptTopic, path: Path | None) ->
 async def _copy(consumer: AIOKafkaConsumer, places: list[TopicPartition], path: Path) -> int:
     records = 0
     with pq.ParquetWriter(path, COPY_COLUMNS, compression="zstd") as writer:
-        async for portion in _portions(consumer, places):
+        async for portion in portions_of(consumer, places):
             rows = [
                 {
                     "partition": each.partition,
@@ -138,15 +138,15 @@ def _records_in(path: Path) -> Iterator[tuple[int, _Record]]:
 
 async def _records_there(bootstrap: str, name: str) -> dict[int, list[_Record]]:
     found: dict[int, list[_Record]] = {}
-    async with _consumer(bootstrap) as consumer:
-        async for portion in _portions(consumer, await _places(consumer, name)):
+    async with connected_consumer(bootstrap) as consumer:
+        async for portion in portions_of(consumer, await places_of(consumer, name)):
             for each in portion:
                 record = (each.key, each.value, tuple(each.headers))
                 found.setdefault(each.partition, []).append(record)
     return found
 
 
-async def _portions(
+async def portions_of(
     consumer: AIOKafkaConsumer, places: list[TopicPartition]
 ) -> AsyncIterator[list[Any]]:
     """Yield the records that `places` hold now, those of each partition in order."""
@@ -171,13 +171,13 @@ async def _portions(
                 del left[place]
 
 
-async def _places(consumer: AIOKafkaConsumer, name: str) -> list[TopicPartition]:
+async def places_of(consumer: AIOKafkaConsumer, name: str) -> list[TopicPartition]:
     numbers = await consumer._client._wait_on_metadata(name)
     return [TopicPartition(name, number) for number in sorted(numbers)]
 
 
 @asynccontextmanager
-async def _consumer(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def connected_consumer(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,

@@ -116,7 +116,7 @@ class RunTable:
         Raises: LakeAhead (retry) where another worker is further on than this table.
         """
         for state in states:
-            is_kept = state.first_offset < self.kept_before
+            is_kept = self.kept_before > 0 and state.first_offset < self.kept_before
             if state.last_offset >= self.next_offset and not is_kept:
                 raise LakeAhead(
                     f"partition {self.log.partition}: this worker is at {self.next_offset}, and "

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import orjson
 
 from runfold.producers.declarations import Declarations, ids_in
 from runfold.producers.journal_folder import journals_below
 from runfold.producers.journal_reader import JournalReader
 from runfold.producers.overflow import DroppedIds
 from runfold.schemas.event_ids import EventIdSet
+
+_RUN_IDS = re.compile(rb'"run_id":"([^"\\]*)"').finditer
 
 
 @dataclass(slots=True)
@@ -56,3 +62,25 @@ def _add(known: EventIdSet, more: EventIdSet) -> None:
                 for sequence in range(piece.first, piece.next_offset):
                     known.add_sequence(producer, sequence)
     known.hashes |= more.hashes
+
+
+def journal_mentions(
+    journal_dir: Path, text: str, chosen: Callable[[Iterable[str | None]], set[str]]
+) -> list[str]:
+    """Return which files below `journal_dir` have events of some runs, or a text in them.
+
+    Shape: `chosen` returns those of some run ids that are meant. Lines that are in the log already
+    count as well, for they are on the disk until their segment goes.
+    """
+    found = []
+    needle = orjson.dumps(text)
+    for path in sorted(journal_dir.glob("**/*.ndjson")):
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError:  # it was shipped just now
+            continue
+        run_ids = {match[1].decode("utf-8", "replace") for match in _RUN_IDS(b"\n".join(lines))}
+        mentions = sum(needle in line for line in lines)
+        if mentions or chosen(run_ids):
+            found.append(f"{path}: {mentions} lines say it, {len(chosen(run_ids))} runs")
+    return found

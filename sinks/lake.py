@@ -68,7 +68,7 @@ class LocalLake:
         """The set whose states this holds."""
         self._events_are_written = replay is None
         self._states_root = states_root(root, self.states.name)
-        self._compactors = [Compactor(each, grace) for each in {root, self._states_root}]
+        self._compactors = [Compactor(each, grace, lake=root) for each in {root, self._states_root}]
         prepare_lake(root)
 
     def describe(self, log: LogDescription) -> LogDescription:

@@ -32,8 +32,8 @@ def events_in(
         if is_remains(piece.source):
             log = piece.source.log
             raise EventsExpired(
-                f"partition {log.partition} of {log.topic_id}: events of offsets {first}-{last} were "
-                "removed by age, so no states can be made of them; restore a backup"
+                f"partition {log.partition} of {log.topic_id}: events of offsets {first}-{last} "
+                "were removed by age, so no states can be made of them; restore a backup"
             )
         for rows in _row_groups(root, piece.source):
             yield rows.filter(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from runfold.sinks.audit.audit import audit
 from runfold.sinks.audit.coverage import list_lake
 from runfold.sinks.audit.report import Facts, KnownLog, Report, Scope
+from runfold.sinks.object_path import LakePath
 
 NOTHING_KNOWN = Facts(log_unknown="nobody was asked")
 ALL_RUNS = Scope()
 
 
-def audited(root: Path, facts: Facts = NOTHING_KNOWN, scope: Scope = ALL_RUNS) -> Report:
+def audited(root: LakePath, facts: Facts = NOTHING_KNOWN, scope: Scope = ALL_RUNS) -> Report:
     """Audit the lake in `root`."""
     return audit(root, list_lake(root), facts, scope, on_step=lambda _: None)
 

@@ -15,6 +15,7 @@ from runfold.deploy.cli.compact import compact
 from runfold.deploy.cli.demo import demo
 from runfold.deploy.cli.dlq import dlq_app
 from runfold.deploy.cli.doctor import doctor
+from runfold.deploy.cli.erase import erase
 from runfold.deploy.cli.export import export
 from runfold.deploy.cli.imports import import_app
 from runfold.deploy.cli.keys import keys_app
@@ -81,6 +82,7 @@ app.command()(export)
 app.command()(backup)
 app.command()(restore)
 app.command()(retention)
+app.command()(erase)
 app.command()(tail)
 app.command()(ship)
 app.command()(demo)

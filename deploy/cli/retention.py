@@ -69,8 +69,8 @@ def retention(
     """Remove what is older than it is to be kept: 30m, 12h, 90d, 52w, or keep.
 
     States of runs, and so all sums, are kept for ever. Events go by whole days (UTC), so they stay
-    up to a day longer. What was removed is noted in the lake: `runfold audit` counts it and finds no
-    hole, and `runfold run ID` says it. Safe while workers run, safe to interrupt and to repeat.
+    up to a day longer. What was removed is noted in the lake: `runfold audit` counts it and finds
+    no hole, and `runfold run ID` says it. Safe while workers run, safe to interrupt and to repeat.
 
     For example: runfold retention --events 30d --yes
     """

@@ -15,6 +15,7 @@ from runfold.sinks.compaction.merging import Stopped, write_merged
 from runfold.sinks.compaction.plan import Merge, SizedFile, plan
 from runfold.sinks.compaction.sources import NotMergeable
 from runfold.sinks.compaction.vacuum import GRACE, removable, remove
+from runfold.sinks.erasure.record import is_erasing
 from runfold.sinks.lake_errors import is_gone, lake_errors
 from runfold.sinks.lake_files import Kind, list_files, tidy
 from runfold.sinks.object_path import LakePath
@@ -23,11 +24,20 @@ from runfold.sinks.storage import at
 _log = structlog.get_logger(__name__)
 
 
+def _or_erasing(lake: LakePath, stopped: Callable[[], bool]) -> Callable[[], bool]:
+    """Return what says to stop also where rows are erased, which a merged file would bring back."""
+    return lambda: stopped() or is_erasing(lake)
+
+
 class Compactor:
     """Compacts the lake in `root`. Several may do so at once; one is used by one thread."""
 
-    def __init__(self, root: LakePath, grace: timedelta = GRACE) -> None:
+    def __init__(
+        self, root: LakePath, grace: timedelta = GRACE, *, lake: LakePath | None = None
+    ) -> None:
+        """Shape: `lake` is where the lake is, where `root` has another set of states."""
         self._root = root
+        self._lake = root if lake is None else lake
         self._grace = grace
         self._left_out: set[LakePath] = set()
 
@@ -38,6 +48,7 @@ class Compactor:
         with lake_errors(self._root, "list"):
             tidy(self._root, log)
         done = self.vacuum(log)  # first, since merging takes room
+        stopped = _or_erasing(self._lake, stopped)
         try:
             for kind in Kind:
                 for merge in self._merges(log, kind):

@@ -47,6 +47,8 @@ def write_merged(root: LakePath, merge: Merge, stopped: Callable[[], bool]) -> i
                 writer.write_table(group)
             said = labels(result.kind, result.log, result.range, rows.counts)
             writer.add_key_value_metadata(said)
+        if stopped():
+            raise Stopped
         return stream.tell()
 
 

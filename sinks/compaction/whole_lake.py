@@ -65,7 +65,7 @@ def compact_lake(
     done = CompactionCounts()
     for part in parts(root):
         on_part(part)
-        done += Compactor(part.root, grace).compact(part.log)
+        done += Compactor(part.root, grace, lake=root).compact(part.log)
     return done
 
 

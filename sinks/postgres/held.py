@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from runfold.schemas.offsets import LogPartition, OffsetRange, Tiling, merge_ranges, tile, without
 from runfold.sinks.lake_errors import lake_errors
-from runfold.sinks.lake_files import Kind, LakeFile, list_whole_lake
+from runfold.sinks.lake_files import Kind, LakeFile, is_remains, list_whole_lake
 from runfold.sinks.object_path import LakePath
 
 
@@ -52,7 +52,8 @@ def held_in(root: LakePath, kind: Kind) -> Held:
         files, _ = list_whole_lake(root, kind)
     by_log: dict[LogPartition, list[LakeFile]] = defaultdict(list)
     for file in files:
-        by_log[file.log].append(file)
+        if not is_remains(file):  # what it stands for has been exported
+            by_log[file.log].append(file)
     return Held({log: tile(each) for log, each in by_log.items()})
 
 

@@ -18,7 +18,7 @@ from runfold.schemas.errors import LakeUnavailable
 from runfold.schemas.offsets import LogPartition
 from runfold.sinks.fold_words import fold_words
 from runfold.sinks.lake_connection import lake_connection
-from runfold.sinks.lake_files import check_lake
+from runfold.sinks.lake_files import REMAINS_DATE, check_lake
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.postgres.held import Piece
 from runfold.sinks.views import (
@@ -165,9 +165,10 @@ class LakeReader:
         Shape: of the offsets before `end`.
         """
         [row] = self.rows(
-            """
+            f"""
             select min(recorded_at), count(*) - count(dead_letter_reason), count(dead_letter_reason)
             from lake_rows where topic_id = $topic_id and partition = $partition and "offset" < $end
+            and date <> '{REMAINS_DATE.removeprefix("date=")}'
             """,
             {"topic_id": log.topic_id, "partition": log.partition, "end": end},
         )

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from runfold.schemas.silence import SilenceRule
 from runfold.sinks.lake import LocalLake
 from runfold.sinks.postgres import open_exporter
 from runfold.sinks.postgres.connecting import PostgresRefused, PostgresUnavailable, connect
+from runfold.sinks.retention.expiring import expire
+from runfold.sinks.retention.plan import plan_expiry
 from runfold.sinks.state_sets import StateSet, serve, write_set
 from tests.integration.stack_parts import wait_until
 from tests.lakes_of_events import LOG, LakeOfEvents, event, now_us
@@ -290,6 +292,30 @@ def test_what_retention_took_stays_as_it_was_exported(database: str, tmp_path: P
             assert done.reason in (None, "asked for")
             assert rows_of(database, figures) == [{"count": 1}, {"count": 1}, {"count": 1}]
             assert rows_of(database, "select count(*) as n from runfold.event_rows") == [{"n": 5}]
+    with open_exporter(tmp_path, database) as exporter:
+        assert not exporter.catch_up().changed
+
+
+def test_what_was_removed_by_age_stays_as_it_was_exported(database: str, tmp_path: Path) -> None:
+    lake = LakeOfEvents(tmp_path)
+    quality: dict[str, Any] = {"name": "quality", "value": 1.0}
+    lake.put(
+        event("old", "metric.recorded", **quality), recorded_at_us=now_us(ago_seconds=72 * HOUR)
+    )
+    lake.put_records([(b"key", b"no event")], recorded_at_us=now_us(ago_seconds=72 * HOUR))
+    lake.put(event("new", "metric.recorded", HOUR, **quality), recorded_at_us=now_us())
+    figures = "select count from runfold.metrics_hourly order by hour"
+    rows = "select count(*) as n from runfold.event_rows"
+    with open_exporter(tmp_path, database) as exporter:
+        exporter.catch_up()
+        plans, _ = plan_expiry(tmp_path, datetime.now(UTC).date() - timedelta(days=1))
+        expire(tmp_path, plans, timedelta(0), on_log=lambda _: None)
+        lake.put(event("late", "metric.recorded", 1, **quality), recorded_at_us=now_us())
+        for done in (exporter.catch_up(), exporter.rebuild()):
+            assert done.reason in (None, "asked for")
+            assert rows_of(database, figures) == [{"count": 1}, {"count": 1}]
+            assert rows_of(database, rows) == [{"n": 3}]
+            assert rows_of(database, "select count(*) as n from runfold.dead_letters") == [{"n": 1}]
     with open_exporter(tmp_path, database) as exporter:
         assert not exporter.catch_up().changed
 

@@ -64,15 +64,21 @@ def test_without_is_the_difference_of_sets_as_the_fewest_ranges(
     assert left == merge_ranges(left)
 
 
-@given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.none() | st.integers(0, 20))
+@given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.none() | st.integers(0, 20))
 def test_each_number_is_counted_once_in_the_first_place_that_has_it(
-    stored: set[int], dead: set[int], dropped: set[int], waits: set[int], unread: int | None
+    here: set[int],
+    expired: set[int],
+    dead: set[int],
+    dropped: set[int],
+    waits: set[int],
+    unread: int | None,
 ) -> None:
-    evidence = Evidence(ranges(stored), ranges(dead), ranges(dropped), ranges(waits))
-    found = account("r", PRODUCER, evidence, unread=unread)
+    places = map(ranges, (here, expired, dead, dropped, waits))
+    found = account("r", PRODUCER, Evidence(*places), unread=unread)
+    stored = here | expired
     everything = stored | dead | dropped | waits
     assert found.emitted == max(everything, default=0)
-    assert found.stored == len(stored)
+    assert (found.stored, found.expired) == (len(here), len(expired - here))
     assert found.dead_letters == len(dead - stored)
     assert found.declared_dropped == len(dropped - stored - dead)
     assert found.in_journals == len(waits - stored - dead - dropped)

@@ -268,7 +268,7 @@ def test_a_merged_file_that_is_damaged_before_the_grace_is_over_removes_nothing(
     for kind, offsets in (("events", "0-19"), ("states", "0-20")):
         path_of(root, kind, offsets).write_bytes(b"")
     with structlog.testing.capture_logs() as logged:
-        Compactor(root, NO_GRACE)._vacuum(LOG)
+        Compactor(root, NO_GRACE).vacuum(LOG)
     assert [each["event"] for each in logged] == ["lake.file_set_aside"] * 2
     assert read(root) == before
 
@@ -279,17 +279,17 @@ def test_a_file_whose_rows_are_not_in_the_one_that_covers_it_is_not_removed(root
     rows = pl.read_parquet(path, hive_partitioning=False).filter(pl.col("offset") != 5)
     rewritten(path, {"events": "19", "duplicates": "1"}, rows)
     with structlog.testing.capture_logs() as logged:
-        Compactor(root, NO_GRACE)._vacuum(LOG)
+        Compactor(root, NO_GRACE).vacuum(LOG)
     [said] = (each for each in logged if each["event"] == "lake.file_kept")
     assert said["path"] == str(path_of(root, "events", "4-5"))
     rewritten(path, {"events": "20", "duplicates": "0"}, rows)
-    assert Compactor(root, NO_GRACE)._vacuum(LOG).removed_files == 0
+    assert Compactor(root, NO_GRACE).vacuum(LOG).removed_files == 0
 
 
 def test_a_file_that_says_more_than_it_has_is_no_reason_to_remove_others(root: Path) -> None:
     compacted(root, timedelta(minutes=15))
     rewritten(path_of(root, "events", "0-19"), {"events": "21"})
-    Compactor(root, NO_GRACE)._vacuum(LOG)
+    Compactor(root, NO_GRACE).vacuum(LOG)
     assert len(names(root, "events")) == 12
 
 

@@ -1,0 +1,1 @@
+"""Removing all that is stored of a subject, and proving that nothing is left."""

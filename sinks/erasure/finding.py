@@ -1,0 +1,36 @@
+"""The runs of a subject: those that name it, and their sub-runs."""
+
+from __future__ import annotations
+
+from runfold.schemas.errors import ConfigurationError
+from runfold.sinks.object_path import LakePath
+from runfold.sinks.query import open_lake
+
+COLUMNS = {"session": "session_id", "user": "agent_owner", "host": "host"}
+"""By what a subject is named, and the column that has it."""
+
+_RUNS = """
+with recursive named as (
+    select run_id from lake_rows where {column} = $1 and run_id is not null
+    union select run_id from lake_states where {column} = $1 or {is_run}
+),
+ancestry as (
+    select run_id from named
+    union select states.run_id
+    from lake_states as states join ancestry on states.parent_run_id = ancestry.run_id
+)
+select run_id from ancestry
+"""
+
+
+def runs_of_subject(root: LakePath, by: str, subject: str) -> set[str]:
+    """Return the ids of the runs of a subject, by the events and the states that serve.
+
+    Shape: a session may be a run itself. Raises: LakeUnavailable, QueryFailed.
+    """
+    if not subject:
+        raise ConfigurationError(f"--{by} is empty")
+    is_run = "run_id = $1" if by == "session" else "false"
+    with open_lake(root) as lake:
+        question = _RUNS.format(column=COLUMNS[by], is_run=is_run)
+        return {row["run_id"] for row in lake.rows(question, [subject])}

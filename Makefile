@@ -147,10 +147,10 @@ backup: install ## Back up lake, dead letters and keys to BACKUP=backups, while 
 	$(RUNFOLD) backup $(BACKUP)
 
 .PHONY: restore
-restore: install ## Replace the data under ~/.runfold by BACKUP=backups.
-	$(call SURE,'This replaces the data of the stack by that of $(BACKUP).')
+restore: install ## Replace the lake under ~/.runfold by BACKUP=backups; Kafka stays as it is.
+	$(call SURE,'This replaces the lake of the stack by that of $(BACKUP).')
 	-$(RUNFOLD) down
-	$(RUNFOLD) restore $(BACKUP) --replace
+	$(RUNFOLD) restore $(BACKUP) --replace --lake-only
 
 .PHONY: reset
 reset: install ## Stop the stack and delete all its data.

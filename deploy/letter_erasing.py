@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from runfold.deploy.log_cutting import Choose, cut_log
 from runfold.deploy.topic_copies import connected_consumer, places_of, portions_of
-from runfold.processors.kept_letter import read_letter
 from runfold.producers.kafka_errors import broker_errors
 from runfold.schemas.errors import EventRejected
+from runfold.schemas.kept_letter import read_letter
 from runfold.schemas.topic import DEAD_LETTERS
 
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runfold.deploy.cli.terminal import ERR, EXIT_FAILED, OUT, Broker, DataDir, Format, Lake
-from runfold.deploy.settings import load_settings
+from runfold.deploy.settings import Settings, load_settings, running_stack
 from runfold.schemas.errors import ConfigurationError
 
 _MOST_PROBLEMS = 20
@@ -119,6 +119,12 @@ def restore(
         str | None, typer.Option("--backup", metavar="NAME", help="Which. [default: the newest]")
     ] = None,
     lake_only: LakeOnly = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Delete the lake that is there first; stop the stack before."
+        ),
+    ] = False,
     output: OutputOption = Output.TABLE,
     broker: Broker = None,
     lake: Annotated[
@@ -147,6 +153,8 @@ def restore(
     where = lake_path(place)
     manifest = find_backup(where, name)
     settings = load_settings(broker=broker, lake=lake, data_dir=data_dir)
+    if replace:
+        _remove_lake(settings)
     with _progress("restoring") as (on_step, on_file):
         done = restore_backup(
             settings, where, manifest, lake_only=lake_only, on_step=on_step, on_file=on_file
@@ -164,6 +172,24 @@ def restore(
     for topic, records in done.records.items():
         OUT.print(f"{topic}: {records:,} records sent")
     OUT.print("[dim]start the workers; `runfold audit` proves that nothing is missing[/]")
+
+
+def _remove_lake(settings: Settings) -> None:
+    """Delete the lake of `settings`, unless it is one that is being restored."""
+    from runfold.sinks.backup.restoring import is_restoring
+    from runfold.sinks.lake_errors import lake_errors
+    from runfold.sinks.lake_files import check_lake
+    from runfold.sinks.storage import at
+
+    root = settings.lake_dir
+    if running_stack(settings.home):
+        raise ConfigurationError("the stack runs over this lake; `runfold down` stops it")
+    with lake_errors(root, "list"):
+        is_there = bool(at(root).names())
+    if is_there and not is_restoring(root):
+        check_lake(root)  # and nothing else is deleted
+        with lake_errors(root, "remove"):
+            at(root).remove_all()
 
 
 def _list(place: Any, output: Output) -> None:

@@ -51,6 +51,12 @@ def restore_lake(place: LakePath, manifest: Manifest, root: LakePath, *, on_file
     return copied
 
 
+def is_restoring(root: LakePath) -> bool:
+    """Tell whether the lake in `root` is being restored. Raises: LakeUnavailable."""
+    with lake_errors(root, "list"):
+        return _NOTE in at(root).names()
+
+
 def end_restore(root: LakePath) -> None:
     """Note that the lake in `root` is whole. Raises: LakeUnavailable."""
     with lake_errors(root / _NOTE, "remove"):

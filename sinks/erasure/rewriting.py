@@ -24,6 +24,7 @@ from runfold.sinks.file_labels import labels
 from runfold.sinks.lake_errors import is_gone, lake_errors
 from runfold.sinks.lake_files import Kind, LakeFile, list_set_aside, list_whole_lake
 from runfold.sinks.object_path import LakePath
+from runfold.sinks.objects import OBJECTS_FOLDER
 from runfold.sinks.parquet_reading import columns_of
 from runfold.sinks.parquet_writers import events_writer, states_writer
 from runfold.sinks.set_aside import reading
@@ -32,8 +33,6 @@ from runfold.sinks.storage import at
 OnFile = Callable[[LakeFile], None]
 """Told which file is looked at next."""
 
-OBJECTS_FOLDER = "objects"
-"""Large documents, each under the SHA-256 that an event of the run tells in its attributes."""
 _BYTES_AT_ONCE = 8 * 1024 * 1024
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

@@ -8,8 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from runfold.schemas.errors import ConfigurationError, LakeCorrupt
+from runfold.deploy.cli.app import app
+from runfold.schemas.errors import ConfigurationError, LakeCorrupt, LakeUnavailable
 from runfold.schemas.lake import CompactionCounts
 from runfold.sinks.backup import taking
 from runfold.sinks.backup.choosing import choose_files, relative
@@ -241,3 +243,20 @@ def test_a_file_of_the_lake_that_changes_its_bytes_is_told_from_one_that_does_no
         content = at(file.path).read()
     write_file(file.path, content[:-1] + b"?")  # as many bytes, at another time
     assert taken(root, place).new_files == 1
+
+
+def test_a_lake_is_replaced_only_where_it_is_one(tmp_path: Path) -> None:
+    root, place = tmp_path / "lake", tmp_path / "backups"
+    lake = filled(root)
+    before = rows(root)
+    taken(root, place)
+    put(lake, 9)
+    options = ["restore", str(place), "--replace", "--lake-only", "--data-dir", str(tmp_path)]
+    runner = CliRunner()
+    assert runner.invoke(app, options).exit_code == 0
+    assert rows(root) == before
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter").write_text("mine")
+    done = runner.invoke(app, [*options, "--lake", str(tmp_path / "home")])
+    assert isinstance(done.exception, LakeUnavailable)
+    assert (tmp_path / "home" / "letter").exists()

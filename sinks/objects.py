@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pyarrow as pa
 
@@ -15,6 +16,7 @@ from runfold.sinks.storage import at, write_file
 OBJECTS_FOLDER = "objects"
 _SUFFIX = ".json.zst"
 _FOLDER_DIGITS = 2
+_digest = re.compile("[0-9a-f]{64}").fullmatch
 
 
 class LakeObjects:
@@ -35,6 +37,8 @@ class LakeObjects:
 
     def get(self, sha256: str) -> bytes | None:
         """Read what was put; see `ObjectStore`."""
+        if _digest(sha256) is None:  # anybody may write an event that names one
+            return None
         path = self.path_of(sha256)
         with lake_errors(path, "read"):
             try:

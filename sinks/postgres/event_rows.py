@@ -8,6 +8,7 @@ from datetime import datetime
 import psycopg
 
 from runfold.sinks.postgres.lake_reader import LakeReader, literal, query
+from runfold.sinks.postgres.large_documents import bring_in
 from runfold.sinks.postgres.writing import Target, stage, upsert
 
 _PLACE = ("topic_id", "partition", "log_offset")
@@ -31,6 +32,8 @@ def export_rows(
     """
     for name, target in _TABLES.items():
         columns = stage(connection, reader, query(name, recent_from=literal(recent_from)), target)
+        if name == "transcripts":
+            bring_in(connection, reader.objects)
         on_rows(target.table, upsert(connection, columns, target))
 
 

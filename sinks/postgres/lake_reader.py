@@ -20,6 +20,7 @@ from runfold.sinks.fold_words import fold_words
 from runfold.sinks.lake_connection import lake_connection
 from runfold.sinks.lake_files import REMAINS_DATE, check_lake
 from runfold.sinks.object_path import LakePath
+from runfold.sinks.objects import LakeObjects
 from runfold.sinks.postgres.held import Piece
 from runfold.sinks.views import (
     EMPTY_EVENTS,
@@ -56,6 +57,7 @@ class LakeReader:
         self._root = root
         self._connection = connection
         self._scratch = scratch
+        self.objects = LakeObjects(root)
 
     def read_events(self, pieces: Sequence[Piece]) -> None:
         """Make `new_rows`: the rows of some offsets."""

@@ -33,6 +33,7 @@ def test_a_document_is_read_back_by_its_digest(lake: LakePath) -> None:
     assert put.size_bytes == len(CONTENT)
     assert objects.get(put.sha256) == CONTENT
     assert objects.get("0" * 64) is None
+    assert objects.get(f"../{put.sha256}") is None
     assert objects.beginning_with(put.sha256[:6]) == [put.sha256]
     assert objects.beginning_with("000000") == []
 

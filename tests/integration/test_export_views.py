@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +13,7 @@ import pytest
 
 from runfold.deploy.embedded.postgres import PostgresServer
 from runfold.schemas.event import Event
+from runfold.sinks.objects import LakeObjects
 from runfold.sinks.postgres import open_exporter
 from tests.lakes_of_events import LakeOfEvents, event, now_us
 from tests.postgres_tables import Row
@@ -44,6 +46,13 @@ def framework_event(number: int, at: float, **said: Any) -> Event:
     )
 
 
+SMALL = '{"messages":["a"],"message_counts":{"user":1}}'
+LARGE = b'{"messages":["a","b"],"message_counts":{"user":2}}'
+NAMED = json.dumps(
+    {"runfold.object": {"sha256": hashlib.sha256(LARGE).hexdigest(), "bytes": len(LARGE)}}
+)
+"""What the event of a large transcript has: the transcript lies beside the log."""
+
 FRAMEWORK = [
     event(SESSION, "run.started", -1, job_type="agent_framework", session_id="s-1", host="host-1"),
     framework_event(
@@ -65,9 +74,9 @@ FRAMEWORK = [
     *(
         event(
             SESSION, "transcript.saved", at, event_id=f"af-t{at}", session_id="s-1", host=host,
-            attributes=json.dumps({"messages": said, "message_counts": {"user": len(said)}}),
+            attributes=attributes,
         )
-        for at, host, said in ((1, "host-1", ["a"]), (2, "host-2", ["a", "b"]))
+        for at, host, attributes in ((1, "host-1", SMALL), (2, "host-2", NAMED))
     ),
 ]  # fmt: skip
 
@@ -134,6 +143,7 @@ def views(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
         connection.execute("create database earlier_systems")
     database = postgres.url_of("earlier_systems")
     lake = LakeOfEvents(root)
+    LakeObjects(root).put(LARGE)
     with open_exporter(root, database) as exporter:
         for each in (FRAMEWORK, AUTOMAGIK, LOCAL_TELEMETRY):
             lake.put(*each, recorded_at_us=now_us())

@@ -153,6 +153,8 @@ async def portions_of(
     firsts = await consumer.beginning_offsets(places)
     ends = await consumer.end_offsets(places)
     left = {place: ends[place] for place in places if firsts[place] < ends[place]}
+    if not left:
+        return  # aiokafka may never stop where it is stopped just after it was assigned anew
     consumer.assign(list(left))
     for place in left:
         consumer.seek(place, firsts[place])

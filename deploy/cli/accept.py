@@ -17,7 +17,7 @@ accept_app = typer.Typer(
 )
 
 Topic = Annotated[
-    str | None, typer.Option("--topic", help="Topic of the events. [default: runfold.events]")
+    str | None, typer.Option("--topic", help="Topic of the events. \\[default: runfold.events]")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 

@@ -47,7 +47,7 @@ def audit(
     ] = AuditFormat.TABLE,
     broker: Broker = None,
     topic: Annotated[
-        str | None, typer.Option("--topic", help="Topic of the log. [default: runfold.events]")
+        str | None, typer.Option("--topic", help="Topic of the log. \\[default: runfold.events]")
     ] = None,
     lake: Lake = None,
     data_dir: DataDir = None,

@@ -27,7 +27,7 @@ LakeOnly = Annotated[
     typer.Option("--lake-only", help="Leave the topics out (dead letters, keys); ask no Kafka."),
 ]
 Topic = Annotated[
-    str | None, typer.Option("--topic", help="Topic of the events. [default: runfold.events]")
+    str | None, typer.Option("--topic", help="Topic of the events. \\[default: runfold.events]")
 ]
 
 
@@ -116,7 +116,7 @@ def backup(
 def restore(
     place: Place,
     name: Annotated[
-        str | None, typer.Option("--backup", metavar="NAME", help="Which. [default: the newest]")
+        str | None, typer.Option("--backup", metavar="NAME", help="Which. \\[default: the newest]")
     ] = None,
     lake_only: LakeOnly = False,
     replace: Annotated[
@@ -133,16 +133,16 @@ def restore(
             "--lake",
             "--to",
             metavar="FOLDER|s3://BUCKET/PREFIX",
-            help="Where the lake is to lie; no lake may be there. [default: DATA_DIR/lake]",
+            help="Where the lake is to lie; no lake may be there. \\[default: DATA_DIR/lake]",
         ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Put a backup back on an empty machine: the lake, and the topics.
 
-    Start Kafka first (`runfold up --no-worker`, or your own), workers afterwards. Topics that are
-    missing are created as they were. A topic of events that is created anew is another log: it
-    goes beside the restored one in the lake, and readers see both. Safe to interrupt and to repeat.
+    Start Kafka first (`runfold up`, or your own). Topics that are missing are created as they were.
+    A topic of events that is created anew is another log: it goes beside the restored one in the
+    lake, and readers see both. Safe to interrupt and to repeat.
 
     For example: runfold restore /mnt/backups --to /var/lib/runfold/lake
     """

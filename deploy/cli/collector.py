@@ -15,7 +15,7 @@ from runfold.deploy.settings import load_settings
 def collector(
     broker: Broker = None,
     topic: Annotated[
-        str | None, typer.Option("--topic", help="Topic to write. [default: runfold.events]")
+        str | None, typer.Option("--topic", help="Topic to write. \\[default: runfold.events]")
     ] = None,
     listen: Annotated[
         list[str] | None,
@@ -23,7 +23,7 @@ def collector(
             "--listen",
             metavar="HOST:PORT",
             help="Serve all HTTP APIs there; may be given several times; port 0 is a free one. "
-            "[default: 127.0.0.1 at 8765, 4318, 3001 and 8123]",
+            "\\[default: 127.0.0.1 at 8765, 4318, 3001 and 8123]",
         ),
     ] = None,
     grpc_listen: Annotated[
@@ -31,7 +31,7 @@ def collector(
         typer.Option(
             "--grpc-listen",
             metavar="HOST:PORT",
-            help="Take OTLP over gRPC there; '' is nowhere. [default: 127.0.0.1:4317]",
+            help="Take OTLP over gRPC there; '' is nowhere. \\[default: 127.0.0.1:4317]",
         ),
     ] = None,
     health_listen: Annotated[
@@ -40,7 +40,7 @@ def collector(
             "--health-listen",
             metavar="HOST:PORT",
             help="Answer health checks there, as the OpenTelemetry Collector does; '' is nowhere. "
-            "[default: 127.0.0.1:13133]",
+            "\\[default: 127.0.0.1:13133]",
         ),
     ] = None,
     tls_cert: Annotated[
@@ -65,7 +65,7 @@ def collector(
             "--when-kafka-is-down",
             metavar="refuse|journal",
             help="Tell clients to come back, or keep events in a journal and ship them later. "
-            "[default: refuse]",
+            "\\[default: refuse]",
         ),
     ] = None,
     data_dir: DataDir = None,

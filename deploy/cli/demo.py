@@ -40,7 +40,7 @@ Now = Annotated[
         "--now",
         metavar="TIME",
         help="When the fleet's history ends, ISO 8601; the same seed and time give the same "
-        "events, which count once. [default: the present]",
+        "events, which count once. \\[default: the present]",
     ),
 ]
 Live = Annotated[bool, typer.Option("--live", help="Go on in real time until Ctrl-C.")]

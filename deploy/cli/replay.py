@@ -33,7 +33,6 @@ _LONGEST_VALUE = 60
 replay_app = typer.Typer(
     name="replay",
     invoke_without_command=True,
-    help="Fold a log again into a set of states of its own, compare it, and let it serve.",
 )
 Output = Annotated[Format, typer.Option("--format", "-f", help="How to print.")]
 

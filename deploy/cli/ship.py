@@ -31,7 +31,7 @@ _COLUMNS = (TextColumn("shipping to {task.description}"), BarColumn(), MofNCompl
 _Journal = Annotated[
     Path | None,
     typer.Option(
-        "--journal", help="Folder of journals. [default: RUNFOLD_JOURNAL, else DATA_DIR/journal]"
+        "--journal", help="Folder of journals. \\[default: RUNFOLD_JOURNAL, else DATA_DIR/journal]"
     ),
 ]
 _Address = Annotated[
@@ -39,7 +39,7 @@ _Address = Annotated[
     typer.Option(
         "--broker",
         metavar="HOST:PORT|URL",
-        help="Kafka, or a collector's URL. [default: where each process would have sent it]",
+        help="Kafka, or a collector's URL. \\[default: where each process would have sent it]",
     ),
 ]
 

@@ -37,12 +37,14 @@ class Format(StrEnum):
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Folder of all that runfold keeps. [default: ~/.runfold]"),
+    typer.Option("--data-dir", help="Folder of all that runfold keeps. \\[default: ~/.runfold]"),
 ]
 Broker = Annotated[
     str | None,
     typer.Option(
-        "--broker", metavar="HOST:PORT", help="Kafka to use. [default: the running stack's]"
+        "--broker",
+        metavar="HOST:PORT",
+        help="Kafka to use. \\[default: the running stack's, else 127.0.0.1:9092]",
     ),
 ]
 Lake = Annotated[
@@ -50,7 +52,7 @@ Lake = Annotated[
     typer.Option(
         "--lake",
         metavar="FOLDER|s3://BUCKET/PREFIX",
-        help="Where the lake lies. [default: DATA_DIR/lake]",
+        help="Where the lake lies. \\[default: DATA_DIR/lake]",
     ),
 ]
 Postgres = Annotated[
@@ -59,7 +61,7 @@ Postgres = Annotated[
         "--postgres",
         metavar="URL",
         help="PostgreSQL to export to, as postgresql://USER:PASSWORD@HOST:PORT/DATABASE; "
-        "better in RUNFOLD_POSTGRES, where no other user sees it. [default: the running stack's]",
+        "better in RUNFOLD_POSTGRES, where no other user sees it. \\[default: the running stack's]",
     ),
 ]
 DeadLetterCap = Annotated[
@@ -67,7 +69,7 @@ DeadLetterCap = Annotated[
     typer.Option(
         "--dead-letter-cap",
         metavar="SHARE",
-        help="Halt where more of the last 10,000 records are no events; 1 never. [default: 0.5]",
+        help="Halt where more of the last 10,000 records are no events; 1 never. \\[default: 0.5]",
     ),
 ]
 

@@ -37,7 +37,7 @@ def up(
     flush_interval: Annotated[
         float | None,
         typer.Option(
-            "--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"
+            "--flush-interval", metavar="SECONDS", help="Between two writes. \\[default: 2]"
         ),
     ] = None,
     dead_letter_cap: DeadLetterCap = None,

@@ -30,11 +30,11 @@ def worker(
     group: Annotated[
         str | None,
         typer.Option(
-            "--group", help="Workers of one group share the partitions. [default: runfold]"
+            "--group", help="Workers of one group share the partitions. \\[default: runfold]"
         ),
     ] = None,
     topic: Annotated[
-        str | None, typer.Option("--topic", help="Topic to read. [default: runfold.events]")
+        str | None, typer.Option("--topic", help="Topic to read. \\[default: runfold.events]")
     ] = None,
     schema_registry: Annotated[
         str | None,
@@ -43,7 +43,7 @@ def worker(
     flush_interval: Annotated[
         float | None,
         typer.Option(
-            "--flush-interval", metavar="SECONDS", help="Between two writes. [default: 2]"
+            "--flush-interval", metavar="SECONDS", help="Between two writes. \\[default: 2]"
         ),
     ] = None,
     listen: Annotated[

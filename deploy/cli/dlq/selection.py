@@ -40,7 +40,7 @@ Everything = Annotated[bool, typer.Option("--all", help="All open letters of the
 Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="Only with this key.")]
 Topic = Annotated[
     str | None,
-    typer.Option("--topic", help="Topic that the records came from. [default: runfold.events]"),
+    typer.Option("--topic", help="Topic that the records came from. \\[default: runfold.events]"),
 ]
 
 

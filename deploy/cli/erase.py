@@ -52,7 +52,7 @@ def erase(
     ] = EraseFormat.TABLE,
     broker: Broker = None,
     topic: Annotated[
-        str | None, typer.Option("--topic", help="Topic of the events. [default: runfold.events]")
+        str | None, typer.Option("--topic", help="Topic of the events. \\[default: runfold.events]")
     ] = None,
     lake: Lake = None,
     postgres: Postgres = None,

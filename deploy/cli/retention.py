@@ -38,7 +38,7 @@ def retention(
         typer.Option(
             "--kafka",
             metavar="AGE|keep",
-            help="Records of the topic, as far as the lake has them. [default: as --events]",
+            help="Records of the topic, as far as the lake has them. \\[default: as --events]",
         ),
     ] = None,
     dead_letters: Annotated[
@@ -61,7 +61,7 @@ def retention(
     ] = RetentionFormat.TABLE,
     broker: Broker = None,
     topic: Annotated[
-        str | None, typer.Option("--topic", help="Topic of the events. [default: runfold.events]")
+        str | None, typer.Option("--topic", help="Topic of the events. \\[default: runfold.events]")
     ] = None,
     lake: Lake = None,
     data_dir: DataDir = None,

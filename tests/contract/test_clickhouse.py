@@ -20,6 +20,7 @@ from runfold.processors.dead_letter_index import LetterEntry
 from runfold.processors.dead_letter_log import DeadLetterLog
 from runfold.schemas.event import Event
 from tests.collector_process import CollectorProcess
+from tests.integration.stack_parts import wait_until
 
 INSERT = "INSERT INTO telemetry.{} FORMAT JSONEachRow"
 AT_NS = 1_763_700_000_123_456_789
@@ -202,9 +203,14 @@ async def test_the_password_is_a_key(kafka: KafkaServer, collector: CollectorPro
     body = rows({**SPAN, "span_name": "with a key", "span_id": "00000000000000bb"})
     query = {"query": INSERT.format("traces")}
     with CollectorProcess(kafka.bootstrap, collector.topic, folder, "--require-keys") as keyed:
-        for password, status in (("", 401), ("wrong", 403), (key["key"], 200)):
+
+        def post(password: str) -> httpx.Response:
             auth = httpx.BasicAuth("default", password)
-            answer = httpx.post(keyed.url, params=query, content=body, auth=auth, timeout=30)
+            return httpx.post(keyed.url, params=query, content=body, auth=auth, timeout=30)
+
+        wait_until(lambda: post("").status_code != 503, "the keys are known", workers=[keyed])
+        for password, status in (("", 401), ("wrong", 403), (key["key"], 200)):
+            answer = post(password)
             assert answer.status_code == status, answer.text
             assert status == 200 or answer.text.startswith("Code: 516. DB::Exception: default: ")
     assert len(await named(collector, "with a key")) == 1

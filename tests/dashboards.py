@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 import runfold.deploy.grafana
 from runfold.sinks.query import LakeQueries
 
@@ -119,6 +121,17 @@ def all_variables() -> list[Variable]:
         Variable(name, each["name"], each["query"], each.get("allValue"))
         for name, board in boards().items()
         for each in board["templating"].get("list", ())
+    ]
+
+
+def all_alerts() -> list[Panel]:
+    """Return the questions of all alerts."""
+    path = FOLDER / "provisioning" / "alerting" / "runfold.yaml"
+    [group] = yaml.safe_load(path.read_text("utf-8"))["groups"]
+    return [
+        Panel("alerts", rule["title"], rule["annotations"]["summary"], model["rawSql"], "table")
+        for rule in group["rules"]
+        for model in (rule["data"][0]["model"],)
     ]
 
 

@@ -97,9 +97,14 @@ with counted as (
            count(*) filter (where dead_letter_reason is not null) as dead_letters
     from main.lake_rows
 ),
-stored as (select sum(last - first + 1) as records from main.lake_event_files)
-select now() as checked_at, 'a-topic' as topic_id, 'runfold.events' as topic, records, events,
-       records - events - dead_letters as duplicates, dead_letters,
-       (select sum(missing_events) from main.runs) as missing, 0 as holes,
-       null::bigint as lag_records, null::double as freshness_seconds
+stored as (
+    select sum(records) as records, sum(holes) as holes
+    from (
+        select sum(last - first + 1) as records, max(last) + 1 - min(first) - records as holes
+        from main.lake_event_files group by topic_id, partition
+    )
+)
+select (select max(recorded_at) from main.events) as checked_at, 'a-topic' as topic_id,
+       'runfold.events' as topic, records, events, records - events - dead_letters as duplicates,
+       dead_letters, (select sum(missing_events) from main.runs) as missing, holes
 from counted, stored;

@@ -29,11 +29,9 @@ Rows = Mapping[str, Iterable[Builder[Panel]]]
 class Board:
     """What a dashboard is, apart from its panels.
 
-    Shape: `file` is its file's name and, by default, what addresses call it; `tag` groups the
-    dashboards that are linked to each other.
+    Shape: `uid` is what addresses call it; dashboards of one `tag` are linked to each other.
     """
 
-    file: str
     uid: str
     title: str
     description: str

@@ -8,17 +8,42 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from runfold.deploy.grafana import fleet, run_explorer
+from runfold.deploy.grafana import (
+    agent_framework_costs,
+    agent_framework_overview,
+    alerts,
+    automagik_metrics,
+    automagik_traces,
+    costs,
+    fleet,
+    pipeline,
+    run_explorer,
+    tools,
+)
 
 FOLDER = Path(__file__).parent
-_BOARDS = (fleet, run_explorer)
+_DASHBOARDS = {
+    "fleet": fleet.build,
+    "run-explorer": run_explorer.build,
+    "costs": costs.build,
+    "tools": tools.build,
+    "pipeline": pipeline.build,
+    "agent-overview": agent_framework_overview.build,
+    "llm-costs": agent_framework_costs.build,
+    "automagik-overview": automagik_traces.overview,
+    "automagik-traces": automagik_traces.traces,
+    "automagik-metrics": automagik_metrics.metrics,
+    "automagik-logs": automagik_metrics.logs,
+}
 
 
 def files() -> dict[Path, str]:
     """Return what every built file has to hold."""
-    return {
-        FOLDER / "dashboards" / f"{each.BOARD.file}.json": _json(each.build()) for each in _BOARDS
+    made = {
+        FOLDER / "dashboards" / f"{name}.json": _json(build())
+        for name, build in _DASHBOARDS.items()
     }
+    return made | {FOLDER / "provisioning" / "alerting" / "runfold.yaml": alerts.text()}
 
 
 def write() -> None:

@@ -29,22 +29,27 @@ RUNS = both(
 """The runs that began in the time range, of what is chosen."""
 BAD = "status in ('failure', 'timeout', 'orphaned')"
 
-_NAMES = {
-    "project": ("Project", "The project that an agent works for."),
-    "agent": ("Agent", "The agent by its name."),
-    "host": ("Host", "The machine that a run was on."),
-    "model": ("Model", "The model that a run said it uses, or called last."),
+_CHOICES = {
+    "project": ("project", "Project", "The project that an agent works for."),
+    "agent": ("agent_name", "Agent", "The agent by its name."),
+    "host": ("host", "Host", "The machine that a run was on."),
+    "model": ("model", "Model", "The model that a run said it uses, or that was called."),
+    "tool": ("tool_name", "Tool", "The tool that was called."),
 }
-_COLUMNS = {"agent": "agent_name"}
+
+
+def choices(table: str, within: str, *names: str) -> list[dashboard.QueryVariable]:
+    """Return variables over the rows `within` the time range, each narrowed by those before it."""
+    made = []
+    for number, name in enumerate(names):
+        column, label, description = _CHOICES[name]
+        narrowed = [chosen(_CHOICES[each][0], each) for each in names[:number]]
+        where = both(within, f"{column} is not null", *narrowed)
+        sql = f"select distinct {column} from {table}\nwhere {where}\norder by 1"
+        made.append(choice(name, label, description, sql))
+    return made
 
 
 def of_runs(*names: str) -> list[dashboard.QueryVariable]:
-    """Return variables over the runs of the time range, each narrowed by those before it."""
-    made = []
-    for number, name in enumerate(names):
-        column = _COLUMNS.get(name, name)
-        narrowed = [chosen(_COLUMNS.get(each, each), each) for each in names[:number]]
-        where = both("$__timeFilter(started_at)", f"{column} is not null", *narrowed)
-        sql = f"select distinct {column} from runfold.runs\nwhere {where}\norder by 1"
-        made.append(choice(name, *_NAMES[name], sql))
-    return made
+    """Return variables over the runs that began in the time range."""
+    return choices("runfold.runs", "$__timeFilter(started_at)", *names)

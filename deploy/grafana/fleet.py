@@ -18,8 +18,7 @@ from runfold.deploy.grafana.panels import (
 )
 from runfold.deploy.grafana.questions import buckets
 
-BOARD = Board(
-    "fleet",
+_BOARD = Board(
     "runfold-fleet",
     "Fleet",
     "All agents: what ran, how it ended, what it took. Click an agent or a run to go on.",
@@ -204,4 +203,4 @@ _TABLES = [
 def build() -> Dashboard:
     """Return the dashboard."""
     rows: Rows = {"Now": _FIGURES, "Over time": _OVER_TIME, "Agents and runs": _TABLES}
-    return BOARD.build(of_runs("project", "agent", "host", "model"), rows)
+    return _BOARD.build(of_runs("project", "agent", "host", "model"), rows)

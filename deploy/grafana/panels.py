@@ -72,12 +72,18 @@ class Said:
     height: int = 8
 
 
-def stat_panel(said: Said, steps: Steps = (), *, decimals: int | None = None) -> stat.Panel:
-    """Return a panel of one figure, coloured by thresholds where there are any."""
+def stat_panel(
+    said: Said, steps: Steps = (), *, below: str = "green", decimals: int | None = None
+) -> stat.Panel:
+    """Return a panel of one figure, coloured by thresholds where there are any.
+
+    Shape: `below` is the colour of what is under the first of them.
+    """
     panel = stat.Panel().graph_mode(kinds.BigValueGraphMode.NONE)
+    panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     if decimals is not None:
         panel = panel.decimals(decimals)
-    panel = panel.thresholds(_thresholds(steps)).color_scheme(
+    panel = panel.thresholds(_thresholds(steps, below)).color_scheme(
         dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS)
     )
     if not steps:
@@ -196,7 +202,7 @@ def _filled(panel: _P, said: Said, form: str) -> _P:
     )
 
 
-def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
-    given = [Threshold(value=None, color="green" if steps else "text")]
+def _thresholds(steps: Steps, below: str = "green") -> dashboard.ThresholdsConfig:
+    given = [Threshold(value=None, color=below if steps else "text")]
     given += [Threshold(value=value, color=colour) for value, colour in steps]
     return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(given)

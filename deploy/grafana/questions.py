@@ -68,3 +68,8 @@ def in_days(column: str) -> str:
 def buckets(column: str) -> str:
     """Return the moments at which a graph that spans the time range has its points."""
     return f"$__timeGroupAlias({column}, $__interval)"
+
+
+def at_days(column: str) -> str:
+    """Return the beginnings of UTC days as the points of a graph."""
+    return f"{column}::timestamp at time zone 'UTC' as \"time\""

@@ -17,8 +17,7 @@ from runfold.deploy.grafana.panels import (
 )
 from runfold.deploy.grafana.questions import both, buckets, chosen
 
-BOARD = Board(
-    "run-explorer",
+_BOARD = Board(
     EXPLORER,
     "Run explorer",
     "One run: its events, tools, errors and cost, the runs above it and the sub-agents below it."
@@ -215,4 +214,4 @@ def build() -> Dashboard:
         "Above, below, and what was used": _FAMILY,
         "What happened": _HAPPENED,
     }
-    return BOARD.build([*of_runs("project", "agent"), run], rows)
+    return _BOARD.build([*of_runs("project", "agent"), run], rows)

@@ -7,7 +7,7 @@ export. A panel fails that is refused, that is empty, or whose figures are not t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -34,12 +34,14 @@ from tests.dashboards import (
     Variable,
     Viewed,
     a_day,
+    all_alerts,
     all_panels,
     all_variables,
     as_exported,
     everything,
 )
-from tests.lakes_of_events import LOG, LakeOfEvents
+from tests.earlier_systems import a_bit_of_each
+from tests.lakes_of_events import LOG, NOON_US, SECOND_US, LakeOfEvents, now_us
 from tests.postgres_tables import Row
 
 TOPIC = "runfold.events"
@@ -56,10 +58,21 @@ class Answers:
     lake: LakeQueries
     viewed: Viewed
 
-    def of(self, panel: Panel, chosen: Chosen) -> str:
+    def of(self, panel: Panel, chosen: Chosen, *, days_ago: int = 0) -> str:
         """Return what a panel asks when so much is chosen."""
-        viewed = replace(self.viewed, chosen=chosen, everything=everything(panel.board))
+        before = timedelta(days=days_ago)
+        viewed = replace(
+            self.viewed,
+            since=self.viewed.since - before,
+            until=self.viewed.until - before,
+            chosen=chosen,
+            everything=everything(panel.board),
+        )
         return viewed.ask(panel.sql)
+
+    def rows(self, question: str) -> list[Row]:
+        """Return what PostgreSQL answers."""
+        return self.postgres.execute(question.encode()).fetchall()
 
 
 def in_flushes(fleet: list[DemoRecord]) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
@@ -88,6 +101,8 @@ def answers(
     LocalLake(root).describe(LogDescription(LOG.topic_id, TOPIC, 1))
     for at_us, records in in_flushes(list(generate_fleet(3, datetime.now(UTC) - ENDED, RUNS))):
         lake.put_records(records, recorded_at_us=at_us)
+    long_ago = (datetime.now(UTC) - ENDED).timestamp() - NOON_US / SECOND_US
+    lake.put(*a_bit_of_each(long_ago), recorded_at_us=now_us(ENDED.total_seconds()))
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("drop database if exists dashboards with (force)")
         connection.execute("create database dashboards")
@@ -118,7 +133,21 @@ def one_of_each(answers: Answers) -> Chosen:
         "host": [run["host"]],
         "model": [run["model"]],
         "tool": ["Bash", "Read"],
+        "service": ["web"],
     }
+
+
+OF_EARLIER = {"agent": "guard", "host": "host-2", "model": "n", "project": "omni"}
+"""What is chosen where an earlier system's dashboard asks."""
+
+
+def some(one_of_each: Chosen, board: str) -> Chosen:
+    """Choose some, of what a dashboard has."""
+    return dict(one_of_each) | (OF_EARLIER if is_of_earlier(board) else {})
+
+
+def is_of_earlier(board: str) -> bool:
+    return board.startswith("automagik") or board in ("agent-overview", "llm-costs")
 
 
 def of_all(one_of_each: Chosen) -> Chosen:
@@ -166,12 +195,12 @@ def differences(rows: list[Row], true: list[Row]) -> list[str]:
     ]
 
 
-OF_THE_EXPORT = ("pipeline_health", "watermarks")
-"""Tables in which the export tells of itself: the lake knows nothing of it."""
+OF_THE_EXPORT = ("freshness_seconds", "lag_records", "watermarks", "now()")
+"""What the export alone can tell: how far and how fast it is."""
 OF_THE_LAKE = [
     each
     for each in all_panels()
-    if "runfold." in each.sql and not any(f"runfold.{name}" in each.sql for name in OF_THE_EXPORT)
+    if "runfold." in each.sql and not any(name in each.sql for name in OF_THE_EXPORT)
 ]
 
 
@@ -181,7 +210,7 @@ def is_empty(rows: list[Row]) -> bool:
 
 @pytest.mark.parametrize("panel", all_panels(), ids=str)
 def test_a_panel_shows_something(panel: Panel, answers: Answers, one_of_each: Chosen) -> None:
-    rows = answers.postgres.execute(answers.of(panel, of_all(one_of_each)).encode()).fetchall()
+    rows = answers.rows(answers.of(panel, of_all(one_of_each)))
     assert not is_empty(rows)
     if panel.form == "time_series":
         assert "time" in rows[0]
@@ -191,27 +220,58 @@ def test_a_panel_shows_something(panel: Panel, answers: Answers, one_of_each: Ch
 def test_a_panel_shows_what_the_lake_says(
     panel: Panel, answers: Answers, one_of_each: Chosen
 ) -> None:
-    for chosen in (of_all(one_of_each), one_of_each):
+    for chosen in (of_all(one_of_each), some(one_of_each, panel.board)):
         question = answers.of(panel, chosen)
-        rows = answers.postgres.execute(question.encode()).fetchall()
+        rows = answers.rows(question)
         assert differences(rows, answers.lake.rows(question)) == []
 
 
 @pytest.mark.parametrize("variable", all_variables(), ids=str)
 def test_a_variable_offers_values(
-    variable: Variable, answers: Answers, one_of_each: Mapping[str, Any]
+    variable: Variable, answers: Answers, one_of_each: Chosen
 ) -> None:
     asks = Panel(variable.board, variable.name, "", variable.sql, "table")
+    narrow = some(one_of_each, variable.board)
     offered = []
-    for chosen in (of_all(one_of_each), one_of_each):
+    for chosen in (of_all(one_of_each), narrow):
         question = answers.of(asks, chosen)
-        rows = answers.postgres.execute(question.encode()).fetchall()
-        assert differences(rows, answers.lake.rows(question)) == []
+        rows = answers.rows(question)
+        if "runfold." in variable.sql:
+            assert differences(rows, answers.lake.rows(question)) == []
         offered.append([value for row in rows for value in row.values()])
     assert None not in offered[0]
     assert len(offered[0]) > 1
-    one = one_of_each[variable.name]
+    one = narrow[variable.name]
     assert (one if isinstance(one, str) else one[0]) in offered[1]
+
+
+@pytest.mark.parametrize("panel", all_panels(), ids=str)
+def test_a_panel_honours_the_time_range_and_the_choices(
+    panel: Panel, answers: Answers, one_of_each: Chosen
+) -> None:
+    if "hatever the time range" not in panel.description:
+        assert shows_nothing(answers.rows(answers.of(panel, of_all(one_of_each), days_ago=1000)))
+    if everything(panel.board):
+        nobody = dict.fromkeys(one_of_each, "nobody's")
+        assert shows_nothing(answers.rows(answers.of(panel, nobody)))
+
+
+def shows_nothing(rows: list[Row]) -> bool:
+    return all(value is None or value == 0 for row in rows for value in row.values())
+
+
+@pytest.mark.parametrize("alert", all_alerts(), ids=str)
+def test_an_alert_asks_for_one_number_that_the_lake_has_too(alert: Panel, answers: Answers) -> None:
+    assert "$" not in alert.sql
+    [row] = answers.rows(alert.sql)
+    [figure] = row.values()
+    assert figure is not None
+    fell_silent = answers.viewed.until - ENDED
+    then = alert.sql.replace("now()", f"timestamptz '{fell_silent:%Y-%m-%d %H:%M:%S+00}'")
+    rows = answers.rows(then)
+    assert rows[0] != {}
+    if not any(name in alert.sql for name in ("freshness_seconds", "lag_records")):
+        assert differences(rows, answers.lake.rows(then)) == []
 
 
 def test_a_difference_is_found() -> None:

@@ -12,39 +12,12 @@ import psycopg
 import pytest
 
 from runfold.deploy.embedded.postgres import PostgresServer
-from runfold.schemas.event import Event
 from runfold.sinks.objects import LakeObjects
 from runfold.sinks.postgres import open_exporter
+from tests.earlier_systems import SESSION, automagik, framework_event
 from tests.lakes_of_events import LakeOfEvents, event, now_us
-from tests.postgres_tables import Row
 
-SESSION = "s-1@host-1"
 HOUR = 3600
-
-
-def framework_event(number: int, at: float, **said: Any) -> Event:
-    """Return what the collector makes of an item that the Agent Framework sent."""
-    attributes = {
-        "event_type": "hook_decision", "hook_name": "pre", "mode": "direct",
-        "execution_type": "llm", "success": True, "error_count": 0, "working_dir": "/w",
-        "model_tier": "haiku",
-    }  # fmt: skip
-    columns = {"agent_name": "guard", "decision": "APPROVE", "duration_ms": 100.0, "model": "m"}
-    for name, value in said.items():
-        (columns if name in columns else attributes)[name] = value
-    return event(
-        SESSION,
-        "decision.made",
-        at,
-        event_id=f"af-{number}",
-        name="hook_decision",
-        host="host-1",
-        session_id="s-1",
-        tool_name="Bash",
-        attributes=json.dumps(attributes),
-        **columns,
-    )
-
 
 SMALL = '{"messages":["a"],"message_counts":{"user":1}}'
 LARGE = b'{"messages":["a","b"],"message_counts":{"user":2}}'
@@ -79,16 +52,6 @@ FRAMEWORK = [
         for at, host, attributes in ((1, "host-1", SMALL), (2, "host-2", NAMED))
     ),
 ]  # fmt: skip
-
-SYSTEM = {"system.project_name": "omni", "system.os": "Linux", "system.python_version": "3.12"}
-OF_PROJECT = {"project": "omni", "agent_name": "omni", "agent_version": "1.0", "user_id": "u"}
-
-
-def automagik(kind: str, at: float, name: str, *, beside: Row | None = None, **said: Any) -> Event:
-    """Return what the Automagik clients record."""
-    attributes = json.dumps((beside or {}) if beside is not None else SYSTEM)
-    return event("a-run", kind, at, name=name, attributes=attributes, **OF_PROJECT, **said)
-
 
 AUTOMAGIK = [
     automagik("custom", 0, "omni.used"),

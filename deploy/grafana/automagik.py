@@ -20,10 +20,12 @@ def source(table: str, *conditions: str) -> str:
     return f"from automagik.{table}\nwhere {where}"
 
 
-def figure(title: str, description: str, asked: str, rows: str, unit: str = COUNT) -> Said:
+def figure(
+    title: str, description: str, asked: str, rows: str, *, unit: str = COUNT, width: int = 6
+) -> Said:
     """Return a panel of one figure."""
     sql = f"select {asked}\n{rows}"
-    return Said(title, description + OF_A_WEEK, sql, unit, width=6, height=4)
+    return Said(title, description + OF_A_WEEK, sql, unit, width=width, height=4)
 
 
 def dashboard_of(uid: str, title: str, table: str, rows: Rows) -> Dashboard:

@@ -25,13 +25,14 @@ def _by_name(title: str, description: str, asked: str, kind: str) -> Said:
 
 _OF_METRICS: Rows = {
     "Metrics": [
-        stat_panel(figure("Total Metrics", "Points.", "count(*) as points", _METRICS)),
+        stat_panel(figure("Total Metrics", "Points.", "count(*) as points", _METRICS, width=8)),
         stat_panel(
             figure(
                 "Unique Metrics",
                 "Metrics by their names.",
                 "count(distinct metric_name) as metrics",
                 _METRICS,
+                width=8,
             )
         ),
         stat_panel(
@@ -40,6 +41,7 @@ _OF_METRICS: Rows = {
                 "Services that sent points.",
                 "count(distinct service_name) as services",
                 _METRICS,
+                width=8,
             )
         ),
         graph_panel(

@@ -64,7 +64,7 @@ _OF_TRACES: Rows = {
                 "The mean of the durations above 0.",
                 "avg(duration_ms) filter (where duration_ms > 0) as duration",
                 _TRACES,
-                MS,
+                unit=MS,
             ),
             ((1000, "yellow"), (5000, "red")),
         ),

@@ -19,7 +19,6 @@ import pytest
 from psycopg.rows import dict_row
 
 from runfold.deploy.embedded.postgres import PostgresServer
-from runfold.deploy.grafana.build import files
 from runfold.producers.demo import DemoRecord, generate_fleet
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.registry import latest
@@ -281,8 +280,3 @@ def test_a_difference_is_found() -> None:
     assert differences([row], [{"agent": "b", "cost": 0.1}]) != []
     assert differences([row], []) != []
     assert differences([row], [{"agent": "a", "usd": 0.1}]) != []
-
-
-def test_the_files_are_what_the_code_builds() -> None:
-    for path, text in files().items():
-        assert path.read_text("utf-8") == text, f"{path.name}: run make dashboards"

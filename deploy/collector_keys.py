@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from runfold.deploy.agent_framework import AgentFrameworkEnvironment
 from runfold.deploy.settings import Settings
 from runfold.producers.collector.access import Access, OpenAccess
 from runfold.producers.collector.key_ring import KeyRing
@@ -20,7 +21,8 @@ async def access_for(settings: Settings, addresses: Sequence[Address]) -> AsyncI
     """Give what lets clients in, for the time of a `with` block.
 
     Shape: keys are needed where they are asked for, and where other machines reach one of the
-    addresses. While Kafka does not answer, nobody comes in who needs one.
+    addresses. The Agent Framework's key of the environment is one, for its own API. While Kafka
+    does not answer, nobody comes in who needs one of the others.
     Raises: ConfigurationError where other machines reach it and nobody has a key.
     """
     exposed = [each for each in addresses if not each.is_loopback]
@@ -28,7 +30,7 @@ async def access_for(settings: Settings, addresses: Sequence[Address]) -> AsyncI
         yield OpenAccess()
         return
     ring, log = KeyRing(), KeyLog(settings.bootstrap)
-    if exposed:
+    if exposed and AgentFrameworkEnvironment().agent_framework_api_key is None:
         await _refuse_without_keys(log, exposed)
 
     def complete() -> None:

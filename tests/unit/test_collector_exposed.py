@@ -76,3 +76,12 @@ def test_keys_may_be_required_on_this_machine_as_well(keys: Keys) -> None:
     del keys
     with pytest.raises(Problem, match="not known yet"):
         access("127.0.0.1:4318", require_keys=True).admit(None, Scope.READ, "127.0.0.1")
+
+
+def test_the_agent_framework_s_key_is_one_and_lets_nobody_in_elsewhere(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.found = {}
+    monkeypatch.setenv("AGENT_FRAMEWORK_API_KEY", "its own")
+    with pytest.raises(Problem, match="not known yet"):
+        access("0.0.0.0:3001").admit("its own", Scope.INGEST, "192.0.2.9")

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 import runfold.deploy.grafana
+from runfold.sinks.postgres.exporter import RECENT
 from runfold.sinks.query import LakeQueries
 
 FOLDER = Path(runfold.deploy.grafana.__file__).parent
@@ -44,6 +45,15 @@ class Panel:
 
     def __str__(self) -> str:
         return f"{self.board}: {self.title}"
+
+
+OF_THE_EXPORT = ("freshness_seconds", "lag_records", "watermarks", "now()")
+"""What the export alone can tell: how far and how fast it is."""
+
+
+def is_of_the_lake(panel: Panel) -> bool:
+    """Tell whether a panel asks what the lake knows as well."""
+    return "runfold." in panel.sql and not any(name in panel.sql for name in OF_THE_EXPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +154,11 @@ def everything(board: str) -> dict[str, str]:
     }
 
 
-def as_exported(lake: LakeQueries, *, kept: bool = False) -> LakeQueries:
+def as_exported(
+    lake: LakeQueries, *, kept: bool = False, recent: timedelta = RECENT
+) -> LakeQueries:
     """Let a lake answer questions to the export's tables; `kept`, from what it holds now."""
-    sql = EXPORTED_LAKE.read_text("utf-8")
+    sql = EXPORTED_LAKE.read_text("utf-8").replace("{recent_days}", str(recent.days))
     lake.ask(sql.replace("create or replace view", "create table") if kept else sql)
     return lake
 

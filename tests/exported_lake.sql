@@ -12,7 +12,7 @@ select e.* replace (coalesce(e.agent_name, r.agent_name) as agent_name,
                     coalesce(e.project, r.project) as project),
        e."offset" as log_offset
 from main.events as e left join runfold.run_names as r using (run_id)
-where e.recorded_at > now() - interval 7 days;
+where e.recorded_at > now() - interval ({recent_days}) days;
 
 create or replace view runfold.errors as
 select * from runfold.events_recent

@@ -14,7 +14,6 @@ _BOARD = Board(
     "Tools and errors",
     "Which tools are called, how often they fail, how long they take; which errors agents meet;"
     " what they measure.",
-    since="now-7d",
 )
 _DAYS = " Whole UTC days that the time range touches."
 _RECENT = " Of the last 7 days."

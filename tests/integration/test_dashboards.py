@@ -38,6 +38,7 @@ from tests.dashboards import (
     all_variables,
     as_exported,
     everything,
+    is_of_the_lake,
 )
 from tests.earlier_systems import a_bit_of_each
 from tests.lakes_of_events import LOG, NOON_US, SECOND_US, LakeOfEvents, now_us
@@ -194,15 +195,6 @@ def differences(rows: list[Row], true: list[Row]) -> list[str]:
     ]
 
 
-OF_THE_EXPORT = ("freshness_seconds", "lag_records", "watermarks", "now()")
-"""What the export alone can tell: how far and how fast it is."""
-OF_THE_LAKE = [
-    each
-    for each in all_panels()
-    if "runfold." in each.sql and not any(name in each.sql for name in OF_THE_EXPORT)
-]
-
-
 def is_empty(rows: list[Row]) -> bool:
     return all(value is None for row in rows for value in row.values())
 
@@ -215,7 +207,7 @@ def test_a_panel_shows_something(panel: Panel, answers: Answers, one_of_each: Ch
         assert "time" in rows[0]
 
 
-@pytest.mark.parametrize("panel", OF_THE_LAKE, ids=str)
+@pytest.mark.parametrize("panel", [each for each in all_panels() if is_of_the_lake(each)], ids=str)
 def test_a_panel_shows_what_the_lake_says(
     panel: Panel, answers: Answers, one_of_each: Chosen
 ) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ class Viewed:
         return ",".join("'" + each.replace("'", "''") + "'" for each in values)
 
 
+@cache
 def boards() -> dict[str, dict[str, Any]]:
     """Return every dashboard by its file's name."""
     paths = sorted((FOLDER / "dashboards").glob("*.json"))

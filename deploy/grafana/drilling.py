@@ -14,7 +14,7 @@ _VALUE = "${__value.raw:percentencode}"
 TO_AGENT = {
     "agent_name": (
         "Show the runs of this agent",
-        f"/d/{EXPLORER}?var-agent={_VALUE}&${{project:queryparam}}&{_RANGE}",
+        f"/d/{EXPLORER}?var-agent={_VALUE}&{_RANGE}",
     )
 }
 TO_RUN = {"run_id": ("Show this run", f"/d/{EXPLORER}?var-run={_VALUE}&{_RANGE}")}

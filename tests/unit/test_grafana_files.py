@@ -72,6 +72,7 @@ def test_links_lead_to_dashboards_and_their_variables() -> None:
         uid, query = link.removeprefix("/d/").split("?")
         known = {each["name"] for each in by_uid[uid]["templating"]["list"]}
         assert set(re.findall(r"var-(\w+)=", query)) <= known
+        assert set(re.findall(r"\$\{(\w+)", query)) == {"__value", "__url_time_range"}
 
 
 def test_alerts_lead_to_dashboards_and_have_no_dollar_signs() -> None:

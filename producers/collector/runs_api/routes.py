@@ -59,8 +59,17 @@ def runs_api_routes(
     api = _RunsApi(collector, follower, settings)
     router = APIRouter(tags=["runs"], route_class=answering(render, render_invalid))
     runs, one = "/api/v1/runs", "/api/v1/runs/{event_id}"
-    router.post(runs, status_code=201, openapi_extra=_body(_NEW_RUN.json_schema()))(api.post_run)
-    router.post(f"{runs}/batch", openapi_extra=_body(_batch_schema()))(api.post_batch)
+    router.post(
+        runs,
+        status_code=201,
+        responses={200: {"description": "A duplicate, where the setting says so"}},
+        openapi_extra=_body(_NEW_RUN.json_schema()),
+    )(api.post_run)
+    router.post(
+        f"{runs}/batch",
+        responses={201: {"description": 'A body of the form {"runs": [...]}'}},
+        openapi_extra=_body(_batch_schema()),
+    )(api.post_batch)
     router.get(runs)(api.list_runs)
     router.get(one)(api.get_run)
     router.patch(one, openapi_extra=_body(_CHANGE.json_schema()))(api.patch_run)

@@ -31,11 +31,13 @@ from rich.table import Table
 from runfold.deploy.embedded import KafkaOptions, KafkaServer, prepare_runtime
 from tests.benchmarks import report
 from tests.benchmarks.http_load import Answers, load, request_bytes
+from tests.integration.stack_parts import make_topics
 
 SPANS = 512
 RUNS = 100
 _MARK = b"\xa5" * 16
 _READY_WITHIN_SECONDS = 60.0
+_OTELCOL_TOPIC = "otlp_spans"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def otelcol_command(program: Path, port: int, bootstrap: str, folder: Path) -> l
     exporter = {
         "brokers": [bootstrap],
         "sending_queue": {"enabled": False},
-        "traces": {"topic": "otlp_spans"},
+        "traces": {"topic": _OTELCOL_TOPIC},
         "producer": {"required_acks": -1, "max_message_bytes": 16_000_000},
     }
     receiver = {"protocols": {"http": {"endpoint": f"127.0.0.1:{port}"}}}
@@ -293,6 +295,8 @@ def main() -> None:
         folder = Path(name)
         options = KafkaOptions(client_port=0, controller_port=0)
         with KafkaServer(folder / "kafka", prepare_runtime(), options=options) as server:
+            if arguments.otelcol:
+                asyncio.run(make_topics(server.bootstrap, _OTELCOL_TOPIC, partitions=12))
             measure(arguments, server.bootstrap, folder, table)
     console.print(table)
     report.show_machine(console, machine, {})

@@ -301,5 +301,9 @@ async def test_processes_that_are_killed_while_shipping_leave_nothing_behind_and
     async with KafkaPublisher(kafka.bootstrap, topic=topic_name) as publisher:
         await ship_orphans(tmp_path, publisher)
     ids = _without_doubles(await _read(kafka.bootstrap, topic_name))
-    assert sorted(ids.ranges.values()) == [[1, 15_001], [1, 30_001]]
+    (first, first_end), (second, second_end) = sorted(ids.ranges.values())
+    assert (first, second) == (1, 1)
+    # A process that takes longer than 30 s on a busy machine has sent heartbeats too.
+    assert 15_001 <= first_end <= 15_010
+    assert 30_001 <= second_end <= 30_010
     assert journals_below(tmp_path) == []

@@ -310,7 +310,7 @@ def test_nothing_secret_is_ever_on_the_disk(opened: Open) -> None:
         run.tool(SECRETS["openai"], path=Path("/home/bob/x")).begin()
     written = _everything_written(one)
     assert len(written.splitlines()) >= 7
-    for secret in ("bob", "1234", SECRETS["github"], SECRETS["openai"]):
+    for secret in ("bob", "ACME-1234", '"password":1234', SECRETS["github"], SECRETS["openai"]):
         assert secret.encode() not in written
 
 

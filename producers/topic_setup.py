@@ -25,6 +25,8 @@ async def ensure_topics(
 ) -> list[str]:
     """Create those of `topics` that are missing, default all, and return their names.
 
+    The controller is asked, not the list of topics: a broker lists a deleted topic for a while.
+
     Delivery: idempotent, also when several do it at once; a topic that exists is left as it is.
     Raises: BrokerUnavailable (retry), also where the broker refuses to create a topic.
     """
@@ -37,21 +39,25 @@ async def ensure_topics(
         )
         try:
             await admin.start()
-            existing = set(await admin.list_topics())
-            missing = [each for each in wanted if each.name not in existing]
-            return await _create(admin, missing) if missing else []
+            return await _create(admin, wanted)
         finally:
             await admin._client.close()  # `close` leaves a client open that did not start
 
 
-async def _create(admin: AIOKafkaAdminClient, missing: list[Topic]) -> list[str]:
-    response = await admin.create_topics([_new_topic(each) for each in missing])
+async def _create(admin: AIOKafkaAdminClient, wanted: list[Topic]) -> list[str]:
+    response = await admin.create_topics([_new_topic(each) for each in wanted])
     created = []
+    refused = []
     for name, code, message in response.topic_errors:
-        if code not in (0, _TOPIC_ALREADY_EXISTS):
-            raise BrokerUnavailable(f"topic {name} cannot be created: {message or f'error {code}'}")
         if code == 0:
             created.append(name)
+        elif code != _TOPIC_ALREADY_EXISTS:
+            refused.append((name, message or f"error {code}"))
+    # Who may write a topic may not be allowed to create it: it is there, so nothing is wrong.
+    existing = set(await admin.list_topics()) if refused else set()
+    for name, why in refused:
+        if name not in existing:
+            raise BrokerUnavailable(f"topic {name} cannot be created: {why}")
     return created
 
 

@@ -10,9 +10,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
+from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runfold.producers.collector.collector import Collector
+from runfold.producers.collector.descriptions import describe
 from runfold.producers.collector.native import native_routes
 from runfold.producers.collector.otlp.http import otlp_routes
 from runfold.producers.collector.standing import standing_routes
@@ -57,12 +59,14 @@ def build_app(
                 await running.enter_async_context(each)
             yield
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="runfold collector",
         version=importlib.metadata.version("runfold"),
         summary="Takes telemetry of agents and answers when Kafka has acknowledged it.",
         lifespan=lifespan,
         redirect_slashes=False,
+        static_url="/docs-files",
+        redoc_url=None,  # its page asks a host of its makers for a logo
         responses=_MAY_ANSWER,
     )
     for router in (
@@ -72,6 +76,7 @@ def build_app(
         standing_routes(collector),
     ):
         app.include_router(router)
+    describe(app)
     app.add_middleware(_Counting, collector=collector)
     return app
 

@@ -9,19 +9,36 @@ from fastapi import APIRouter, Request, Response
 
 from runfold.producers.collector.access import KeyRefused, Scope
 from runfold.producers.collector.collector import Collector, bearer_of, password_of
+from runfold.producers.collector.descriptions import Content, Schema, reference, takes
 from runfold.producers.collector.journaling_log import KEPT
 from runfold.producers.collector.problems import Problem, answering
 from runfold.producers.shipping import parse_line
+from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import EventRejected
 
 API = "native"
+
+_EXAMPLE = """\
+{"event_id": "a-1", "run_id": "a", "event_type": "run.started", "occurred_at": 1763700000000000}
+{"event_id": "a-2", "run_id": "a", "event_type": "run.ended", "occurred_at": 1763700001000000, \
+"status": "success", "attributes": {"pages": 12}}
+"""
+_TYPES: dict[str, Schema] = {
+    "string": {"type": "string"},
+    "long": {"type": "integer", "minimum": -(1 << 63), "maximum": (1 << 63) - 1},
+    "double": {"type": "number"},
+}
 
 
 def native_routes(collector: Collector) -> APIRouter:
     """Return `POST /api/v1/events`."""
     router = APIRouter(tags=["runfold"], route_class=answering(_render))
 
-    @router.post("/api/v1/events", summary="Record events, one JSON object a line")
+    @router.post(
+        "/api/v1/events",
+        summary="Record events, one JSON object a line",
+        openapi_extra=takes(Content("application/x-ndjson", _lines_schema(), _EXAMPLE)),
+    )
     async def post_events(request: Request) -> Response:
         """Take events; those that can never be one are named, and the others are kept.
 
@@ -48,6 +65,28 @@ def native_routes(collector: Collector) -> APIRouter:
         return _json(status, {"accepted": len(lines) - len(rejected), "rejected": rejected})
 
     return router
+
+
+def _lines_schema() -> Schema:
+    """Return what the lines of a body are: events as Avro has them, with attributes as an object.
+
+    Source: docs/journal-format.md.
+    """
+    properties: dict[str, Schema] = {}
+    needed: list[str] = []
+    for field in latest("event").definition["fields"]:
+        name, kind = field["name"], field["type"]
+        if isinstance(kind, list):
+            kind = kind[1]
+        else:
+            needed.append(name)
+        kind = kind["type"] if isinstance(kind, dict) else kind
+        told = {"description": field["doc"]} if "doc" in field else {}
+        properties[name] = {**_TYPES[kind], **told}
+    properties["occurred_at"]["description"] = "When it happened: microseconds since 1970, UTC."
+    properties["attributes"] = {"type": "object", "description": "All that has no field."}
+    event = {"type": "object", "required": needed, "properties": properties}
+    return {"type": "array", "items": reference("Event"), "$defs": {"Event": event}}
 
 
 def _parsed(line: bytes) -> dict[str, Any] | EventRejected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
@@ -41,7 +42,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     options.binary_location = str(programs[0])
     for each in (*_OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(each)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(str(programs[1])))
     try:
         yield driver
@@ -136,6 +137,35 @@ def test_the_page_shows_what_is_new_without_a_reload(
         lake.put(event("crawl-2", "run.started", 9, agent_name="crawler"), recorded_at_us=now_us())
         WebDriverWait(browser, _WAIT_SECONDS).until(lambda _: "crawl-2" in text(browser))
         assert browser.execute_script("return window.loadedOnce")
+
+
+def asked_for(browser: webdriver.Chrome) -> list[str]:
+    """Return what pages have loaded since this was asked last."""
+    said: Any = browser
+    told = [json.loads(each["message"])["message"] for each in said.get_log("performance")]
+    sent = [each["params"] for each in told if each["method"] == "Network.requestWillBeSent"]
+    return [each["request"]["url"] for each in sent]
+
+
+def test_the_apis_are_described_without_asking_any_other_host(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    wanted = {"/api/v1/events", "/v1/traces", "/healthz"}
+    with served(tmp_path / "lake") as url:
+        asked_for(browser)
+        browser.get(url + "/docs")
+        WebDriverWait(browser, _WAIT_SECONDS).until(
+            lambda _: wanted <= set(text(browser).replace("\u200b", "").split())
+        )
+        one = browser.find_element(By.CSS_SELECTOR, "[data-path='/v1/traces']")
+        one.click()
+        WebDriverWait(browser, _WAIT_SECONDS).until(lambda _: "gen_ai.request" in text(browser))
+        browser.save_screenshot(str(SCREENSHOTS / "docs.png"))
+        loaded = [each for each in asked_for(browser) if each.startswith("http")]
+        assert f"{url}/openapi.json" in loaded
+        assert {each for each in loaded if not each.startswith(url + "/")} == set()
+        said: Any = browser
+        assert [each for each in said.get_log("browser") if each["level"] == "SEVERE"] == []
 
 
 def test_a_lake_that_is_not_there_yet_is_said(browser: webdriver.Chrome, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The collector is a process over a real Kafka, so that what is accepted by accide
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -57,6 +58,75 @@ def collector(
 @pytest.fixture(scope="module")
 def openapi(collector: CollectorProcess) -> Any:
     return schemathesis.openapi.from_url(f"{collector.url}/openapi.json")
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context: Any, value: Any) -> bytes:
+    """Write what was made of a body's schema, an item a line."""
+    del context
+    return b"\n".join(map(written, value if isinstance(value, list) else [value]))
+
+
+@schemathesis.serializer("application/x-protobuf")
+def bytes_of(context: Any, value: Any) -> bytes:
+    del context
+    return str(value).encode("utf-8", "surrogatepass")
+
+
+def written(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def operations(collector: CollectorProcess) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, found in httpx.get(f"{collector.url}/openapi.json").json()["paths"].items():
+        for method, operation in found.items():
+            yield path, method, operation
+
+
+def query_of(operation: dict[str, Any]) -> dict[str, str]:
+    """Return the examples of an operation's parameters."""
+    given = operation.get("parameters", [])
+    return {each["name"]: each["example"] for each in given if "example" in each}
+
+
+def test_every_route_that_takes_a_body_says_which_and_every_reference_leads_somewhere(
+    collector: CollectorProcess,
+) -> None:
+    for path, method, operation in operations(collector):
+        content = operation.get("requestBody", {}).get("content", {})
+        assert bool(content) == (method in ("post", "patch")), path
+        assert all(each["schema"] for each in content.values()), path
+    description = httpx.get(f"{collector.url}/openapi.json").text
+    defined = json.loads(description)["components"]["schemas"]
+    wanted = set(re.findall(r'"\$ref":"#/components/schemas/([^"]+)"', description))
+    assert wanted
+    assert wanted == defined.keys() & wanted
+    assert description.count('"$ref"') == description.count('"$ref":"#/components/schemas/')
+
+
+def test_the_examples_of_the_description_are_taken_as_they_are(
+    collector: CollectorProcess,
+) -> None:
+    tried = 0
+    for path, method, operation in operations(collector):
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+            example = content.get("example")
+            if example is None:
+                continue
+            tried += 1
+            answer = httpx.request(
+                method,
+                f"{collector.url}{path.replace('{event_id}', '9a1c')}",
+                params=query_of(operation),
+                content=example if isinstance(example, str) else written(example),
+                headers={"content-type": kind},
+                timeout=TIMEOUT_SECONDS,
+            )
+            assert answer.status_code in (200, 201), (path, answer.text)
+            said = answer.json() if answer.text else {}
+            assert not said.get("rejected"), (path, said)
+            assert "partialSuccess" not in said, (path, said)
+    assert tried == 12
 
 
 def test_every_route_answers_what_its_description_allows(

@@ -38,6 +38,7 @@ from runfold.producers.collector.agent_framework.items import (
 )
 from runfold.producers.collector.bodies import BodyLimits, read_body
 from runfold.producers.collector.collector import Collector, bearer_of
+from runfold.producers.collector.descriptions import Content, schema_of, takes
 from runfold.producers.collector.documents import Documents
 from runfold.producers.collector.json_bodies import parse_json
 from runfold.producers.collector.problems import Problem
@@ -49,6 +50,20 @@ _MIB = 1024 * 1024
 _TRANSCRIPT_LIMITS = BodyLimits(128 * _MIB, 128 * _MIB)
 """What the original's server took at most."""
 _PARSED_AT_ONCE_BYTES = _MIB
+_SESSION = {"hostId": "laptop", "sessionId": "s1"}
+_EVENTS = {
+    "events": [
+        {
+            **_SESSION,
+            "eventType": "hook_decision",
+            "agentName": "tool-approve",
+            "decision": "APPROVE",
+            "toolName": "Bash",
+        }
+    ]
+}
+_COST = {**_SESSION, "generationId": "gen-1", "cost": 0.0021}
+_TALK = {**_SESSION, "transcript": [{"role": "user", "content": "hello", "index": 0}]}
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 
 
@@ -62,13 +77,12 @@ def agent_framework_routes(
     """
     routes = _Routes(collector, documents, strict)
     router = APIRouter(tags=[API], route_class=AgentFrameworkRoute)
-    for path, answer, adapter, summary in (
-        ("/api/v1/telemetry/batch", routes.batch, BATCH, "Record up to 100 events"),
-        ("/api/v1/telemetry/cost", routes.cost, LATE_COST, "Add the cost of a generation, once"),
-        ("/api/v1/transcript", routes.transcript, TRANSCRIPT, "Replace a session's transcript"),
+    for path, answer, adapter, example, summary in (
+        ("/api/v1/telemetry/batch", routes.batch, BATCH, _EVENTS, "Record up to 100 events"),
+        ("/api/v1/telemetry/cost", routes.cost, LATE_COST, _COST, "Add a generation's cost, once"),
+        ("/api/v1/transcript", routes.transcript, TRANSCRIPT, _TALK, "Replace a transcript"),
     ):
-        schema = {"application/json": {"schema": adapter.json_schema()}}
-        body = {"requestBody": {"required": True, "content": schema}}
+        body = takes(Content("application/json", schema_of(adapter), example))
         router.add_api_route(path, answer, methods=["POST"], summary=summary, openapi_extra=body)
     router.add_api_route("/api/v1/health", routes.health, summary="Whether the log takes events")
     router.add_api_route("/", routes.name, summary="What serves here")

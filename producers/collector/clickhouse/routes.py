@@ -25,11 +25,28 @@ from runfold.producers.collector.clickhouse.statements import (
     parse_statement,
 )
 from runfold.producers.collector.collector import Collector, bearer_of
+from runfold.producers.collector.descriptions import Content, takes
 from runfold.producers.collector.otlp.intake import take
 from runfold.producers.collector.otlp.translation import Rows
 from runfold.producers.collector.problems import Problem, answering
 
 API = "clickhouse"
+
+_ROW = """\
+{"trace_id": "5b8efff798038103d269b633813fc60c", "span_id": "eee19b7ec3c1b174", \
+"timestamp": "2026-01-31 12:00:00.000000", "service_name": "shop", "span_name": "checkout"}
+"""
+_QUERY = {
+    "parameters": [
+        {
+            "name": "query",
+            "in": "query",
+            "description": "The statement, or its beginning: the body goes on with it",
+            "schema": {"type": "string"},
+            "example": "INSERT INTO telemetry.traces FORMAT JSONEachRow",
+        }
+    ]
+}
 
 
 def clickhouse_routes(collector: Collector) -> APIRouter:
@@ -50,8 +67,15 @@ def clickhouse_routes(collector: Collector) -> APIRouter:
         return PlainTextResponse("Ok.\n")
 
     router = APIRouter(tags=[API], route_class=_Route)
-    router.add_api_route("/", statement, methods=["POST"], summary="Insert rows as into ClickHouse")
-    router.add_api_route("/ping", ping, methods=["GET", "HEAD"], summary="ClickHouse's ping")
+    router.add_api_route(
+        "/",
+        statement,
+        methods=["POST"],
+        summary="Insert rows as into ClickHouse",
+        openapi_extra={**takes(Content("text/plain", {"type": "string"}, _ROW)), **_QUERY},
+    )
+    router.add_api_route("/ping", ping, summary="ClickHouse's ping")
+    router.add_api_route("/ping", ping, methods=["HEAD"], include_in_schema=False)
     asking = APIRouter(tags=[API], route_class=_AskingRoute, include_in_schema=False)
     asking.add_api_route("/", statement, methods=["GET"])
     router.include_router(asking)

@@ -17,6 +17,7 @@ from runfold.producers.collector.otlp.answers import (
     problem_response,
     response_to,
 )
+from runfold.producers.collector.otlp.descriptions import request_body
 from runfold.producers.collector.otlp.intake import take
 from runfold.producers.collector.otlp.items import Signal
 from runfold.producers.collector.otlp.translation import Request as OtlpRequest
@@ -42,6 +43,7 @@ def otlp_routes(collector: Collector) -> APIRouter:
                 summary=f"Take {signal} of OpenTelemetry",
                 name=f"otlp_{signal}",
                 include_in_schema="prefix" not in path,
+                openapi_extra=request_body(signal),
             )
     return router
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from runfold.producers.collector.access import Caller
 from runfold.producers.collector.collector import Collector
 from runfold.producers.collector.problems import Problem, answering
+from runfold.producers.collector.runs_api import descriptions
 from runfold.producers.collector.runs_api.answers import (
     checked,
     json_answer,
@@ -63,18 +64,18 @@ def runs_api_routes(
         runs,
         status_code=201,
         responses={200: {"description": "A duplicate, where the setting says so"}},
-        openapi_extra=_body(_NEW_RUN.json_schema()),
+        openapi_extra=descriptions.NEW_RUN,
     )(api.post_run)
     router.post(
         f"{runs}/batch",
         responses={201: {"description": 'A body of the form {"runs": [...]}'}},
-        openapi_extra=_body(_batch_schema()),
+        openapi_extra=descriptions.NEW_RUNS,
     )(api.post_batch)
     router.get(runs)(api.list_runs)
     router.get(one)(api.get_run)
-    router.patch(one, openapi_extra=_body(_CHANGE.json_schema()))(api.patch_run)
-    commit = _body(_COMMIT.json_schema())
-    router.post(f"{one}/associate-commit", openapi_extra=commit)(api.associate_commit)
+    router.patch(one, openapi_extra=descriptions.CHANGE)(api.patch_run)
+    commit = router.post(f"{one}/associate-commit", openapi_extra=descriptions.COMMIT)
+    commit(api.associate_commit)
     router.get(f"{one}/commit-url")(api.commit_url)
     router.get(f"{one}/repo-url")(api.repo_url)
     router.get("/api/v1/metadata")(api.metadata)
@@ -277,16 +278,6 @@ class _RunsApi:
 
 def _not_found(event_id: str) -> Problem:
     return Problem(404, f"Run not found: {event_id}")
-
-
-def _batch_schema() -> dict[str, Any]:
-    runs = {"type": "array", "items": _NEW_RUN.json_schema()}
-    wrapped = {"type": "object", "required": ["runs"], "properties": {"runs": runs}}
-    return {"anyOf": [runs, wrapped]}
-
-
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 async def _without_slash(request: Request) -> Response:

@@ -20,8 +20,9 @@ from runfold.deploy.cli.terminal import ERR, EXIT_FAILED, DataDir, Format
 from runfold.deploy.settings import load_settings
 from runfold.producers.client_settings import find_endpoint, find_journal_dir, without_login
 from runfold.producers.journal_folder import journals_below
+from runfold.producers.journal_publisher import JournalPublisher
 from runfold.producers.orphans import ship_orphan, waiting_orphans
-from runfold.producers.publisher import Publisher, open_publisher
+from runfold.producers.publisher import Publisher, is_url, open_publisher
 from runfold.producers.shipping import ShippedCounts
 from runfold.schemas.errors import BrokerUnavailable, ConfigurationError, RegistryUnavailable
 
@@ -66,9 +67,7 @@ def ship(
     counts = ShippedCounts()
     with Progress(*_COLUMNS, console=ERR, transient=True) as progress:
         for address, orphans in by_address.items():
-            publisher = open_publisher(
-                address, patience=_PATIENCE, schema_registry=settings.schema_registry
-            )
+            publisher = _publisher_to(address, settings.schema_registry)
             task = progress.add_task(without_login(address) or "", total=len(orphans))
             asyncio.run(_ship(orphans, publisher, counts, partial(progress.advance, task)))
     left = waiting_orphans(folder)
@@ -92,6 +91,15 @@ def _folder(journal: Path | None, home: Path | None) -> Path:
     if journal is None and home is not None:
         return home / "journal"
     return find_journal_dir(journal)
+
+
+def _publisher_to(
+    address: str, schema_registry: str | None
+) -> AbstractAsyncContextManager[Publisher]:
+    """Return what takes all that a journal holds; a collector's may have dead letters too."""
+    if is_url(address):
+        return open_publisher(address, patience=_PATIENCE)
+    return JournalPublisher(address, patience=_PATIENCE, schema_registry=schema_registry)
 
 
 async def _ship(

@@ -54,7 +54,6 @@ def build_app(
         del app
         async with AsyncExitStack() as running:
             await running.enter_async_context(collector.log)
-            running.push_async_callback(collector.letters.close)
             for each in alongside:
                 await running.enter_async_context(each)
             yield

@@ -12,7 +12,7 @@ from fastapi import Request
 from runfold.producers.collector.access import Access, Caller, OpenAccess, Scope
 from runfold.producers.collector.bodies import BodyLimits, BodyRoom, read_body
 from runfold.producers.collector.counts import Counts
-from runfold.producers.collector.letters import LetterWriter, SetAside
+from runfold.producers.collector.letters import SetAside, record_of
 from runfold.producers.collector.log_writer import LogWriter, Placed
 from runfold.producers.publisher import EventFields
 from runfold.schemas.errors import EventRejected
@@ -49,11 +49,6 @@ class Collector:
     counts: Counts = field(default_factory=Counts)
     draining: Draining = field(default_factory=Draining)
     room: BodyRoom = field(default_factory=BodyRoom)
-    letters: LetterWriter = field(init=False)
-
-    def __post_init__(self) -> None:
-        letters = LetterWriter(self.log.bootstrap, self.log.topic, self.settings.patience)
-        object.__setattr__(self, "letters", letters)
 
     async def body(self, request: Request) -> bytes:
         """Return a request's body, unpacked. Raises: Problem."""
@@ -89,7 +84,7 @@ class Collector:
         Delivery: nothing is lost once this returns. Raises: BrokerUnavailable (retry).
         """
         if items:
-            await self.letters.write(items)
+            await self.log.set_aside([record_of(each, self.log.topic) for each in items])
 
 
 def _bound(event: EventFields, caller: Caller) -> EventFields | EventRejected:

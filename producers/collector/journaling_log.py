@@ -18,11 +18,12 @@ import orjson
 import structlog
 
 from runfold.producers.backoff import Backoff
+from runfold.producers.collector.letters import Record
 from runfold.producers.collector.log_writer import LogWriter, Placed
 from runfold.producers.identity import ProcessIdentity
 from runfold.producers.journal import Journal, JournalLimits
 from runfold.producers.journal_folder import Owner, journals_below, remove_folder
-from runfold.producers.kafka_publisher import KafkaPublisher
+from runfold.producers.journal_publisher import JournalPublisher, letter_line
 from runfold.producers.orphans import ship_orphan
 from runfold.producers.publisher import EventFields
 from runfold.producers.shipping import JournalShipping, ShippedCounts
@@ -99,12 +100,27 @@ class JournalingLog(LogWriter):
             except CollectorBusy:
                 raise
             except BrokerUnavailable as error:
-                structlog.get_logger(__name__).warning("events go to the journal", error=str(error))
-                self._behind.set()
+                self._fall_back(error)
         async with self._writing:
             if self._behind.is_set():
                 return await self._keep(events)
         return await self.append(events)
+
+    async def set_aside(self, letters: Sequence[Record]) -> None:
+        """Return when dead letters are in their topic or in the journal; see `LogWriter`."""
+        if not self._behind.is_set():
+            try:
+                return await super().set_aside(letters)
+            except BrokerUnavailable as error:
+                self._fall_back(error)
+        async with self._writing:
+            if self._behind.is_set():
+                return await self._write([letter_line(*each) for each in letters])
+        return await super().set_aside(letters)
+
+    def _fall_back(self, error: BrokerUnavailable) -> None:
+        structlog.get_logger(__name__).warning("events go to the journal", error=str(error))
+        self._behind.set()
 
     async def _keep(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
         """Write events that can be encoded, and nothing else: the journal is never refused."""
@@ -117,6 +133,11 @@ class JournalingLog(LogWriter):
             else:
                 lines.append(_line(event))
                 taken.append(KEPT)
+        await self._write(lines)
+        return taken
+
+    async def _write(self, lines: Sequence[bytes]) -> None:
+        """Write lines and sync them. Raises: BrokerUnavailable (retry)."""
         try:
             journal = self._opened()
             for line in lines:
@@ -130,7 +151,6 @@ class JournalingLog(LogWriter):
             raise BrokerUnavailable(
                 f"Kafka at {self.bootstrap} is down, and the journal takes nothing: {error}"
             ) from error
-        return taken
 
     def _opened(self) -> Journal:
         if self._journal is None:
@@ -156,7 +176,7 @@ class JournalingLog(LogWriter):
                 log.info("the journal is shipped", events=self._counts.shipped)
 
     async def _ship_all(self) -> None:
-        publisher = KafkaPublisher(self.bootstrap, topic=self.topic, patience=_SHIPPING_PATIENCE)
+        publisher = JournalPublisher(self.bootstrap, topic=self.topic, patience=_SHIPPING_PATIENCE)
         async with publisher:
             for folder in journals_below(self._folder):
                 if self._journal is None or folder != self._journal.folder:
@@ -167,7 +187,7 @@ class JournalingLog(LogWriter):
                 self._remove_own()
                 self._behind.clear()
 
-    async def _ship_own(self, publisher: KafkaPublisher) -> None:
+    async def _ship_own(self, publisher: JournalPublisher) -> None:
         if self._shipping is None or self._journal is None:
             return
         while await self._shipping.ship_some(publisher):

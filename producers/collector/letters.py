@@ -37,26 +37,30 @@ class SetAside(NamedTuple):
     run_id: str | None = None
 
 
+class Record(NamedTuple):
+    """A dead letter as its topic has it."""
+
+    key: bytes
+    value: bytes
+
+
 class LetterWriter:
     """Writes dead letters for many requests; connects at the first."""
 
-    def __init__(self, bootstrap: str, events_topic: str, patience: timedelta) -> None:
+    def __init__(self, bootstrap: str, patience: timedelta) -> None:
         self._bootstrap = bootstrap
-        self._events_topic = events_topic
         self._patience = patience
         self._sender: RecordSender | None = None
         self._connecting = asyncio.Lock()
 
-    async def write(self, items: Sequence[SetAside]) -> None:
+    async def write(self, letters: Sequence[Record]) -> None:
         """Return when all are acknowledged.
 
-        Delivery: at least once; an item that is sent again is the same letter.
-        Raises: BrokerUnavailable (retry).
+        Delivery: at least once. Raises: BrokerUnavailable (retry).
         """
-        letters = [_letter(each, self._events_topic) for each in items]
         try:
             sender = await self._connected()
-            await sender.send((each.place.key.encode(), write_letter(each), ()) for each in letters)
+            await sender.send((each.key, each.value, ()) for each in letters)
         except BrokerUnavailable:
             await self.close()
             raise
@@ -73,6 +77,15 @@ class LetterWriter:
                 sender = RecordSender(self._bootstrap, DEAD_LETTERS.name, patience=self._patience)
                 self._sender = await sender.__aenter__()
             return self._sender
+
+
+def record_of(item: SetAside, topic: str) -> Record:
+    """Return the record of an item's letter; one that is sent again is the same letter.
+
+    Shape: `topic` is that of the events.
+    """
+    letter = _letter(item, topic)
+    return Record(letter.place.key.encode(), write_letter(letter))
 
 
 def _letter(item: SetAside, topic: str) -> KeptLetter:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from runfold.producers.collector.letters import LetterWriter, Record
 from runfold.producers.kafka_errors import broker_errors, unavailable
 from runfold.producers.kafka_producer import Partitioner, discard_producer, open_producer
 from runfold.producers.publisher import EventFields
@@ -74,6 +75,7 @@ class LogWriter:
         self._patience_seconds = patience.total_seconds()
         self._most_waiting_bytes = most_waiting_bytes
         self._encode = SparseEncoder(latest("event"))
+        self._letters = LetterWriter(bootstrap, patience)
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
         self.waiting_bytes = 0
@@ -87,6 +89,7 @@ class LogWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self._letters.close()
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait({self._connecting})
@@ -125,6 +128,10 @@ class LogWriter:
     async def accept(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
         """Do as `append` does; a log that knows another way to keep events may take that."""
         return await self.append(events)
+
+    async def set_aside(self, letters: Sequence[Record]) -> None:
+        """Return when dead letters are kept. Raises: BrokerUnavailable (retry)."""
+        await self._letters.write(letters)
 
     def encoded(self, event: EventFields) -> bytes | EventRejected:
         """Return the value of an event's record, or why it can never be one."""

@@ -12,10 +12,13 @@ import httpx
 import orjson
 
 from runfold.deploy.embedded import KafkaServer
+from runfold.processors.dead_letter_log import DeadLetterLog
 from tests.collector_process import CollectorProcess
 from tests.memory_log import wait_until
+from tests.otlp_requests import BEGIN_NS
 
 PATIENCE_SECONDS = 60.0
+TRACES = ("c1" * 16, "c2" * 16)
 
 
 def line(number: int) -> bytes:
@@ -47,6 +50,28 @@ def half_a_request(collector: CollectorProcess, body: bytes) -> socket.socket:
     head = f"POST /api/v1/events HTTP/1.1\r\nhost: here\r\ncontent-length: {len(body)}\r\n\r\n"
     client.sendall(head.encode() + body[: len(body) // 2])
     return client
+
+
+def post_a_good_span_and_a_bad_one(collector: CollectorProcess, trace: str) -> httpx.Response:
+    """Send what no client sends again, whatever it is answered but 503."""
+    spans = [
+        {"traceId": trace, "spanId": span_id, "name": "n", "startTimeUnixNano": str(BEGIN_NS)}
+        for span_id in ("00000000000000a1", "")
+    ]
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
+    return httpx.post(f"{collector.url}/v1/traces", json=body, timeout=PATIENCE_SECONDS)
+
+
+def kept_letters(bootstrap: str, trace: str) -> list[str]:
+    """Return what the letters of that trace were kept for."""
+
+    async def read() -> list[str]:
+        log = DeadLetterLog(bootstrap)
+        entries = (await log.index()).entries()
+        found = [each async for some in log.letters(entries) for each in some]
+        return [each.message for each in found if trace.encode() in (each.value or b"")]
+
+    return asyncio.run(read())
 
 
 def stored(collector: CollectorProcess) -> set[str]:
@@ -89,6 +114,10 @@ def journaling_through_an_outage(collector: CollectorProcess, broker: KafkaServe
     broker.pause()
     wait_until(lambda: post(collector, 6, 7).status_code == 202, seconds=PATIENCE_SECONDS)
     assert httpx.get(f"{collector.health_url}/readyz", timeout=60).status_code == 200
+    for trace in TRACES:
+        partial = post_a_good_span_and_a_bad_one(collector, trace)
+        assert partial.status_code == 200
+        assert partial.json()["partialSuccess"]["rejectedSpans"] == "1"
     collector.kill()
     collector.start_again()
     for number in range(8, 20):
@@ -96,7 +125,12 @@ def journaling_through_an_outage(collector: CollectorProcess, broker: KafkaServe
     broker.resume()
     wait_until(lambda: post(collector, 20).status_code == 200, seconds=PATIENCE_SECONDS)
     events = asyncio.run(collector.events())
-    assert {each.event_id for each in events} == {f"process-{number}" for number in range(1, 21)}
+    ours = {each.event_id for each in events if each.trace_id not in TRACES}
+    assert ours == {f"process-{number}" for number in range(1, 21)}
+    for trace in TRACES:
+        assert [each.event_type for each in events if each.trace_id == trace]
+        [message] = kept_letters(broker.bootstrap, trace)
+        assert "spans[1]: spanId is missing" in message
     for run in range(5):
         times = [each.occurred_at for each in events if each.run_id == f"run-{run}"]
         assert times == sorted(times)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from typer.testing import CliRunner
 
+from runfold.deploy.cli.app import app
 from runfold.deploy.embedded import KafkaServer
+from runfold.processors.dead_letter_log import DeadLetterLog
+from runfold.producers.collector.journaling_log import KEPT, JournalingLog
+from runfold.producers.collector.letters import SetAside, record_of
 from runfold.producers.collector.log_writer import LogWriter, Placed
 from runfold.schemas.codec.decoder import decode_event
 from runfold.schemas.errors import BrokerUnavailable, CollectorBusy, EventRejected
@@ -143,3 +150,20 @@ async def patiently(writer: LogWriter, one: dict[str, Any]) -> list[Any]:
                 return await writer.append([one])
             except BrokerUnavailable:
                 await asyncio.sleep(0.1)
+
+
+async def test_what_a_collector_left_in_its_journal_is_shipped_with_its_dead_letters(
+    kafka: KafkaServer, topic_name: str, tmp_path: Path
+) -> None:
+    item = SetAside("otlp", "spans[1]", "bad_item", "no span", f"{topic_name} \xff".encode())
+    letter = record_of(item, topic_name)
+    nowhere = JournalingLog("127.0.0.1:1", tmp_path, patience=timedelta(seconds=1))
+    async with nowhere as log:
+        assert await log.accept([event(topic_name, 1)]) == [KEPT]
+        await log.set_aside([letter, letter])
+    command = ["ship", "--journal", str(tmp_path), "--broker", kafka.bootstrap, "--format", "json"]
+    done = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert (done.exit_code, json.loads(done.stdout)["events_shipped"]) == (0, 3), done.stderr
+    entries = (await DeadLetterLog(kafka.bootstrap).index()).entries()
+    [kept] = [each for each in entries if each.place.key == letter.key.decode()]
+    assert kept.message == "otlp, spans[1]: no span"

@@ -12,7 +12,7 @@ from runfold.sinks.query import open_lake
 
 TABLES = (
     *("run_rows", "event_rows", "error_rows", "transcript_rows", "dead_letters"),
-    *("metrics_hourly", "spans_hourly", "tools_daily", "costs_daily"),
+    *("metrics_hourly", "points_5min", "logs_hourly", "spans_hourly", "tools_daily", "costs_daily"),
 )
 
 Row = dict[str, Any]

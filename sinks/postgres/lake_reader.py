@@ -252,4 +252,4 @@ def open_reader(root: LakePath) -> Iterator[LakeReader]:
 def times_within(column: str, buckets: Sequence[datetime], last_length: str) -> str:
     """Return a condition that holds for no time outside the buckets, to pass over files."""
     first, last = literal(min(buckets)), literal(max(buckets))
-    return f"({column} >= {first} and {column} < {last} + interval {last_length})"
+    return f"({column} >= {first} and {column} < {last} + interval '{last_length}')"

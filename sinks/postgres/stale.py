@@ -27,21 +27,28 @@ class Figures:
     column: str
     contributes: str
 
+    @property
+    def is_daily(self) -> bool:
+        """Whether a bucket is a date."""
+        return self.length == "1 day"
+
 
 FIGURES = (
-    Figures("metrics_hourly", "hour", "hour", "event_type = 'metric.recorded'"),
+    Figures("metrics_hourly", "1 hour", "hour", "event_type = 'metric.recorded'"),
+    Figures("points_5min", "5 minutes", "bucket", "event_type = 'metric.recorded'"),
+    Figures("logs_hourly", "1 hour", "hour", "event_type = 'log.written'"),
     Figures(
         "spans_hourly",
-        "hour",
+        "1 hour",
         "hour",
         "(event_type = 'span.ended' or contains(attributes, '\"span.kind\"')"
         " or (event_type in ('custom', 'error.raised')"
         " and contains(attributes, '\"system.project_name\"')))",
     ),
-    Figures("tools_daily", "day", "day", "event_type = 'tool.ended'"),
+    Figures("tools_daily", "1 day", "day", "event_type = 'tool.ended'"),
     Figures(
         "costs_daily",
-        "day",
+        "1 day",
         "day",
         "(event_type = 'llm.called' or cost_usd is not null or input_tokens is not null"
         " or output_tokens is not null or cache_read_tokens is not null"
@@ -65,7 +72,7 @@ def note_stale(connection: psycopg.Connection, reader: LakeReader, events: str) 
         (each.table, bucket)
         for each in FIGURES
         for (bucket,) in reader.rows(
-            f"select distinct date_trunc('{each.length}', occurred_at) {events}"
+            f"select distinct time_bucket(interval '{each.length}', occurred_at) {events}"
             f" and {each.contributes}"
         )
     ]
@@ -86,9 +93,9 @@ def freeze(connection: psycopg.Connection, before: datetime) -> None:
                 " select distinct {}, {} from runfold.{} where {} < {} on conflict do nothing"
             ).format(
                 sql.Literal(each.table),
-                sql.SQL(
-                    "{}::timestamp at time zone 'UTC'" if each.length == "day" else "{}"
-                ).format(sql.Identifier(each.column)),
+                sql.SQL("{}::timestamp at time zone 'UTC'" if each.is_daily else "{}").format(
+                    sql.Identifier(each.column)
+                ),
                 sql.Identifier(each.table),
                 sql.Identifier(each.column),
                 sql.Literal(before),
@@ -113,13 +120,13 @@ def _compute(
     connection: psycopg.Connection, reader: LakeReader, figures: Figures, buckets: list[datetime]
 ) -> int:
     reader.give("stale", pa.table({"bucket": pa.array(buckets, pa.timestamp("us", tz="UTC"))}))
-    within = times_within("e.occurred_at", buckets, f"1 {figures.length}")
+    within = times_within("e.occurred_at", buckets, figures.length)
     target = Target(figures.table)
     columns = stage(connection, reader, query(figures.table, within=within), target)
     connection.execute(
         sql.SQL("delete from runfold.{} where {} = any(%s)").format(
             sql.Identifier(figures.table), sql.Identifier(figures.column)
         ),
-        [buckets if figures.length == "hour" else [bucket.date() for bucket in buckets]],
+        [[bucket.date() for bucket in buckets] if figures.is_daily else buckets],
     )
     return upsert(connection, columns, target)

@@ -6,16 +6,19 @@ import hashlib
 import json
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from runfold.deploy.embedded.postgres import PostgresServer
+from runfold.schemas.event import Event
 from runfold.sinks.objects import LakeObjects
 from runfold.sinks.postgres import open_exporter
-from tests.earlier_systems import SESSION, automagik, framework_event
+from tests.earlier_systems import OF_PROJECT, SESSION, SYSTEM, automagik, framework_event
 from tests.lakes_of_events import LakeOfEvents, event, now_us
+from tests.postgres_tables import rows_of_lake
 
 HOUR = 3600
 
@@ -273,9 +276,137 @@ def test_the_panels_of_automagik(views: str, panel: str, answer: list[tuple[Any,
     assert ask(views, "automagik", panel) == answer
 
 
+def _written(at: float, level: str, body: str, **beside: Any) -> Event:
+    told = {"severity_text": level, "message": body} | beside
+    return automagik("log.written", at, level.lower(), beside=told, trace_id="t" * 32)
+
+
+ROLLED_UP = [
+    event("a-run", "run.started", -9, job_type="automagik", **OF_PROJECT,
+          attributes=json.dumps(SYSTEM)),
+    *(automagik("metric.recorded", at, "depth", beside={"metric_type": "gauge"}, value=value)
+      for at, value in ((0, 1.0), (1, 3.0), (299, 8.0), (300, 5.0), (HOUR, float("nan")))),
+    automagik("metric.recorded", 9, "depth", beside={"metric_type": "counter"}, value=7.0),
+    automagik("metric.recorded", 9, "took", beside={"metric_type": "histogram"}, value=0.5),
+    automagik("metric.recorded", 9, "size", value=60.0, beside={
+        "metric_type": "histogram", "count": 3, "min": 10.0, "max": 30.0,
+        "bucket_counts": [1, 2], "explicit_bounds": [15.5, "x"]}),
+    automagik("metric.recorded", 9, "spread", value=9.0, beside={
+        "metric_type": "summary", "count": 2, "quantiles": {"0.5": 4.5}}),
+    automagik("custom", 2, "omni.used", trace_id="t" * 32, span_id="s1"),
+    *(_written(3 + at, "ERROR", f"it broke {at}", severity_number=17) for at in range(12)),
+    _written(5, "FATAL", '{"why": 1}', **{"exception.type": "E", "exception.stacktrace": "at x"}),
+    _written(6, "WARN", "it may", severity_number=13, **{"code.line.number": 7}),
+    _written(HOUR + 1, "ERROR", "again", severity_number="17"),
+]  # fmt: skip
+
+_TYPE_IN_LAKE = "upper(replace(attributes ->> '$.metric_type', 'counter', 'sum'))"
+
+
+def test_the_rollups_of_automagik_are_what_the_lake_sums(database: str, tmp_path: Path) -> None:
+    lake = LakeOfEvents(tmp_path)
+    with open_exporter(tmp_path, database) as exporter:
+        for half in (ROLLED_UP[::2], ROLLED_UP[1::2]):
+            lake.put(*half, recorded_at_us=now_us())
+            exporter.catch_up()
+    points = ask(database, "automagik", """
+        select metric_name, metric_type, timestamp, count, sum_value, avg_value, min_value,
+               max_value, p50_value, p95_value, p99_value
+        from metrics_5min where project_name = 'omni' and service_name = 'omni'
+        and environment = 'production' order by 1, 2, 3""")  # fmt: skip
+    assert len(points) == 3
+    assert points == [tuple(row.values()) for row in rows_of_lake(tmp_path, f"""
+        select name, {_TYPE_IN_LAKE} as kind,
+               make_timestamptz(epoch_us(occurred_at) // 300000000 * 300000000) as at,
+               count(*), sum(value), avg(value), min(value), max(value),
+               quantile_cont(value, 0.5), quantile_cont(value, 0.95), quantile_cont(value, 0.99)
+        from events where event_type = 'metric.recorded' and isfinite(value)
+        and kind in ('GAUGE', 'SUM') group by 1, 2, 3 order by 1, 2, 3""")]  # fmt: skip
+    logs = ask(database, "automagik", """
+        select severity_text, severity_number, total_logs, error_logs, warn_logs, exception_logs,
+               cardinality(sample_messages), sample_messages[1]
+        from logs_error_summary order by timestamp, 1""")  # fmt: skip
+    assert logs == [
+        ("ERROR", 17, 12, 12, 0, 0, 10, "it broke 0"),
+        ("FATAL", 0, 1, 1, 0, 1, 1, '{"why": 1}'),
+        ("WARN", 13, 1, 0, 1, 0, 1, "it may"),
+        ("ERROR", 17, 1, 1, 0, 0, 1, "again"),
+    ]
+    written = rows_of_lake(tmp_path, "select count(*) as n from events where event_type = "
+                                     "'log.written'")  # fmt: skip
+    assert sum(row[2] for row in logs) == written[0]["n"]
+
+
+def test_a_log_is_found_by_its_trace_and_says_what_its_columns_said(
+    database: str, tmp_path: Path
+) -> None:
+    LakeOfEvents(tmp_path).put(*ROLLED_UP, recorded_at_us=now_us())
+    with open_exporter(tmp_path, database) as exporter:
+        exporter.catch_up()
+    found = ask(database, "automagik", """
+        select span_name, span_id, status_code, severity_text, log_message, is_exception,
+               exception_type, log_timestamp - trace_timestamp = interval '3 s'
+        from trace_logs_correlation where severity_text = 'FATAL'""")  # fmt: skip
+    assert found == [("omni.used", "s1", "OK", "FATAL", '{"why": 1}', 1, "E", True)]
+    logs = ask(database, "automagik", """
+        select body_type, exception_stacktrace, source_line, os_type, runtime_name,
+               instrumentation_library_name, observed_timestamp_ns > timestamp_ns
+        from logs where severity_text in ('FATAL', 'WARN') order by timestamp""")  # fmt: skip
+    system = ("Linux", "python", "automagik-telemetry", True)
+    assert logs == [("JSON", "at x", 0, *system), ("STRING", "", 7, *system)]
+    points = ask(database, "automagik", """
+        select metric_name, is_monotonic, aggregation_temporality, histogram_count, histogram_sum,
+               histogram_min, histogram_max, histogram_bucket_counts, histogram_explicit_bounds,
+               summary_count, summary_sum, quantile_values, os_version = '', runtime_version
+        from metrics where timestamp_ns % 60000000000 = 9000000000 order by 1""")  # fmt: skip
+    assert points == [
+        ("depth", 1, "DELTA", 0, 0, 0, 0, [], [], 0, 0, {}, True, "3.12"),
+        ("size", 0, "UNSPECIFIED", 3, 60, 10, 30, [1, 2], [15.5, None], 0, 0, {}, True, "3.12"),
+        ("spread", 0, "UNSPECIFIED", 0, 0, 0, 0, [], [], 2, 9, {"0.5": 4.5}, True, "3.12"),
+        ("took", 0, "UNSPECIFIED", 1, 0.5, 0.5, 0.5, [], [], 0, 0, {}, True, "3.12"),
+    ]
+
+
+COLUMNS = {
+    "metrics": "metric_id metric_name metric_type metric_unit metric_description timestamp "
+    "timestamp_ns time_window_start time_window_end value_int value_double is_monotonic "
+    "aggregation_temporality histogram_count histogram_sum histogram_min histogram_max "
+    "histogram_bucket_counts histogram_explicit_bounds summary_count summary_sum quantile_values",
+    "logs": "log_id trace_id span_id timestamp timestamp_ns observed_timestamp "
+    "observed_timestamp_ns severity_text severity_number body body_type exception_type "
+    "exception_message exception_stacktrace is_exception source_file source_line source_function "
+    "flags",
+    "traces": "trace_id span_id parent_span_id timestamp timestamp_ns duration_ms "
+    "span_name span_kind status_code status_message",
+    "metrics_5min": "timestamp project_name service_name metric_name metric_type environment count "
+    "sum_value avg_value min_value max_value p50_value p95_value p99_value",
+    "logs_error_summary": "timestamp project_name service_name environment severity_text "
+    "severity_number total_logs error_logs warn_logs exception_logs sample_messages",
+}
+OF_ALL = (
+    "project_name project_version service_name environment hostname attributes user_id session_id "
+    "os_type os_version runtime_name runtime_version cloud_provider cloud_region "
+    "cloud_availability_zone instrumentation_library_name instrumentation_library_version"
+)
+OF_SOURCES = "service_namespace service_instance_id schema_url"
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_automagiks_tables_have_all_columns_that_they_had(views: str, table: str) -> None:
+    wanted = COLUMNS[table].split()
+    if table in ("metrics", "logs", "traces"):
+        wanted += OF_ALL.split()
+    if table in ("metrics", "logs"):
+        wanted += OF_SOURCES.split()
+    asked = ", ".join(f'"{column}"' for column in wanted)
+    assert len(set(wanted)) == len(wanted)
+    ask(views, "automagik", f"select {asked} from {table}")
+
+
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
+        ("select version, description like '%version 7%' from schema_migrations", [(7, True)]),
         ("select agent_name, count(*) from agent_runs group by 1", [("crawler", 2)]),
         ("select status, count(*) from agent_runs group by 1 order by 1",
          [("failure", 1), ("running", 1)]),

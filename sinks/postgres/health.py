@@ -114,6 +114,6 @@ def _offsets(ranges: Iterable[OffsetRange]) -> int:
 def _lag(topic_id: str, held: Held, ends: Mapping[int, int] | None) -> int | None:
     if ends is None:
         return None
-    tilings = ((log, tiling) for log, tiling in held.tilings.items() if log.topic_id == topic_id)
-    stored = {log.partition: tiling.tiles[-1].range.next_offset for log, tiling in tilings}
-    return sum(max(0, end - stored.get(partition, 0)) for partition, end in ends.items())
+    return sum(
+        max(0, end - held.next_offset(topic_id, partition)) for partition, end in ends.items()
+    )

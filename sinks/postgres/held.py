@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runfold.schemas.offsets import LogPartition, OffsetRange, Tiling, merge_ranges, tile, without
 from runfold.sinks.lake_errors import lake_errors
@@ -22,17 +22,33 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The files of one kind, as they tile the logs."""
+    """The files of one kind, as they tile the logs.
+
+    Shape: `expired` has for a log the offset before which its events were removed by age; files of
+    them may still wait to be removed.
+    """
 
     tilings: Mapping[LogPartition, Tiling[LakeFile]]
+    expired: Mapping[LogPartition, int] = field(default_factory=dict)
 
     @property
     def covered(self) -> dict[LogPartition, list[OffsetRange]]:
         """The offsets of each log that the lake holds."""
-        return {
-            log: merge_ranges(each.range for each in tiling.tiles)
-            for log, tiling in self.tilings.items()
-        }
+        found = {}
+        for log, tiling in self.tilings.items():
+            ranges = merge_ranges(each.range for each in tiling.tiles)
+            if end := self.expired.get(log):
+                ranges = without(ranges, [OffsetRange(0, end - 1)])
+            if ranges:
+                found[log] = ranges
+        return found
+
+    def next_offset(self, topic_id: str, partition: int) -> int:
+        """Return where the log goes on behind what the lake holds or has held."""
+        log = LogPartition(topic_id, partition)
+        if log in self.tilings:
+            return self.tilings[log].tiles[-1].range.next_offset
+        return self.expired.get(log, 0)
 
     def pieces(self, wanted: Mapping[LogPartition, list[OffsetRange]]) -> list[Piece]:
         """Return from which files the offsets of `wanted` are to be read."""
@@ -51,10 +67,13 @@ def held_in(root: LakePath, kind: Kind) -> Held:
     with lake_errors(root, "list"):
         files, _ = list_whole_lake(root, kind)
     by_log: dict[LogPartition, list[LakeFile]] = defaultdict(list)
+    expired: dict[LogPartition, int] = {}
     for file in files:
-        if not is_remains(file):  # what it stands for has been exported
+        if is_remains(file):
+            expired[file.log] = max(file.range.next_offset, expired.get(file.log, 0))
+        else:
             by_log[file.log].append(file)
-    return Held({log: tile(each) for log, each in by_log.items()})
+    return Held({log: tile(each) for log, each in by_log.items()}, expired)
 
 
 def new_ranges(

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import psycopg
 
-from runfold.schemas.offsets import OffsetRange, without
+from runfold.schemas.offsets import LogPartition, OffsetRange, without
 from runfold.sinks.lake_files import Kind
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.postgres.held import Held
@@ -37,12 +37,19 @@ def why_rebuild(
 def _lost(exported: Exported, held: Held) -> bool:
     covered = held.covered
     for log, ranges in exported.items():
-        if log not in covered:
+        begins = _begin(held, covered, log)
+        if begins is None:
             return True
-        begins = covered[log][0].first
-        if any(each.last > begins for each in without(ranges, covered[log])):
+        if any(each.last >= begins for each in without(ranges, covered.get(log, ()))):
             return True
     return False
+
+
+def _begin(
+    held: Held, covered: Mapping[LogPartition, list[OffsetRange]], log: LogPartition
+) -> int | None:
+    """Return where a log begins in the lake, or is to go on where all of it was removed by age."""
+    return covered[log][0].first if log in covered else held.expired.get(log)
 
 
 def fewer_rows(connection: psycopg.Connection, reader: LakeReader) -> bool:
@@ -74,31 +81,46 @@ def note_trimmed(connection: psycopg.Connection, reader: LakeReader, held: Held)
 
     What was exported of it stays: rows until somebody removes them, figures for ever.
     """
-    exported = read_watermarks(connection, Kind.EVENTS)
     covered = held.covered
-    trimmed = {
-        log: kept
-        for log, ranges in exported.items()
-        if ranges[0].first < covered[log][0].first
-        and (kept := without(ranges, [OffsetRange(0, covered[log][0].first - 1)]))
-    }
-    if not trimmed:
-        return
-    write_watermarks(connection, Kind.EVENTS, trimmed)
-    reader.refresh()
-    for log in trimmed:
-        since, events, dead_letters = reader.what_is_left(log, trimmed[log][-1].next_offset)
-        connection.execute(
-            """
-            update runfold.watermarks set events = %s, dead_letters = %s
-            where kind = 'events' and topic_id = %s and partition = %s
-            """,
-            [events, dead_letters, log.topic_id, log.partition],
-        )
+    for log, ranges in read_watermarks(connection, Kind.EVENTS).items():
+        begins = _begin(held, covered, log)
+        if begins is None or ranges[0].first >= begins:
+            continue
+        kept = without(ranges, [OffsetRange(0, begins - 1)])
+        since = _trim(connection, reader, log, kept) if kept else _forget(connection, log)
         known = kept_from(connection)
         if since is not None and (known is None or since > known):
             _write(connection, _KEPT_FROM, since.isoformat())
             freeze(connection, since)
+
+
+def _trim(
+    connection: psycopg.Connection, reader: LakeReader, log: LogPartition, kept: list[OffsetRange]
+) -> datetime | None:
+    """Leave `kept` of what was exported of a log; return since when the lake has rows of it."""
+    write_watermarks(connection, Kind.EVENTS, {log: kept})
+    reader.refresh()
+    since, events, dead_letters = reader.what_is_left(log, kept[-1].next_offset)
+    connection.execute(
+        """
+        update runfold.watermarks set events = %s, dead_letters = %s
+        where kind = 'events' and topic_id = %s and partition = %s
+        """,
+        [events, dead_letters, log.topic_id, log.partition],
+    )
+    return since
+
+
+def _forget(connection: psycopg.Connection, log: LogPartition) -> datetime | None:
+    """Forget that a log was exported, of which nothing is left; return a time after all of it."""
+    row = connection.execute(
+        """
+        delete from runfold.watermarks where kind = 'events' and topic_id = %s and partition = %s
+        returning coalesce(recorded_at, exported_at) + interval '1 microsecond'
+        """,
+        [log.topic_id, log.partition],
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def kept_from(connection: psycopg.Connection) -> datetime | None:

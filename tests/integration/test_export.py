@@ -34,7 +34,7 @@ from runfold.sinks.retention.expiring import expire
 from runfold.sinks.retention.plan import plan_expiry
 from runfold.sinks.state_sets import StateSet, serve, write_set
 from tests.integration.stack_parts import wait_until
-from tests.lakes_of_events import LOG, LakeOfEvents, event, now_us
+from tests.lakes_of_events import LOG, NOON_US, LakeOfEvents, event, now_us
 from tests.postgres_tables import Row, all_tables, rows_of, rows_of_lake
 
 OTHER_LOG = LogPartition(LOG.topic_id, 1)
@@ -318,6 +318,42 @@ def test_what_was_removed_by_age_stays_as_it_was_exported(database: str, tmp_pat
             assert rows_of(database, "select count(*) as n from runfold.dead_letters") == [{"n": 1}]
     with open_exporter(tmp_path, database) as exporter:
         assert not exporter.catch_up().changed
+
+
+@pytest.mark.parametrize("grace", [timedelta(0), timedelta(hours=1)])
+def test_a_partition_of_which_no_event_is_left_is_nothing_special(
+    database: str, tmp_path: Path, grace: timedelta
+) -> None:
+    other, lake = LakeOfEvents(tmp_path, OTHER_LOG), LakeOfEvents(tmp_path)
+    LocalLake(tmp_path).describe(LogDescription(LOG.topic_id, "runfold.events", 2))
+    quality: dict[str, Any] = {"name": "quality", "value": 1.0}
+    today = (now_us() - NOON_US) / 1_000_000
+    other.put(
+        event("old", "metric.recorded", **quality), recorded_at_us=now_us(ago_seconds=72 * HOUR)
+    )
+    lake.put(event("new", "metric.recorded", today, **quality), recorded_at_us=now_us())
+    figures = "select count from runfold.metrics_hourly order by hour"
+    runs = "select run_id from runfold.event_rows order by 1"
+    ends = {"runfold.events": {0: 2, 1: 1}}
+    with open_exporter(tmp_path, database) as exporter:
+        exporter.catch_up()
+        plans, _ = plan_expiry(tmp_path, datetime.now(UTC).date() - timedelta(days=1))
+        expire(tmp_path, plans, grace, on_log=lambda _: None)
+        lake.put(event("new2", "metric.recorded", today, **quality), recorded_at_us=now_us())
+        for done in (exporter.catch_up(), exporter.catch_up(), exporter.rebuild()):
+            assert done.reason in (None, "asked for")
+            assert rows_of(database, figures) == [{"count": 1}, {"count": 2}]
+            assert [row["run_id"] for row in rows_of(database, runs)] == ["new", "new2", "old"]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("delete from runfold.pipeline_health")
+    with open_exporter(tmp_path, database, log_ends=lambda: ends) as exporter:
+        assert not exporter.catch_up().changed
+    [health] = rows_of(database, "select records, holes, lag_records from runfold.pipeline_health")
+    assert health == {"records": 2, "holes": 0, "lag_records": 0}
+    other.put(event("late", "metric.recorded", today, **quality), recorded_at_us=now_us())
+    with open_exporter(tmp_path, database) as exporter:
+        assert exporter.catch_up().reason is None
+    assert rows_of(database, figures) == [{"count": 1}, {"count": 3}]
 
 
 def test_the_health_of_the_pipeline_is_written_down(database: str, tmp_path: Path) -> None:

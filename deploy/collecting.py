@@ -47,7 +47,7 @@ async def run_collector(
 def _log(settings: Settings, how: CollectorSettings) -> LogWriter:
     if settings.collector_when_kafka_is_down == "refuse":
         return LogWriter(settings.bootstrap, topic=settings.topic, patience=how.patience)
-    folder = settings.home / "collector" / "journal"
+    folder = settings.collector_journal_dir
     return JournalingLog(settings.bootstrap, folder, topic=settings.topic, patience=how.patience)
 
 

@@ -17,7 +17,8 @@ from runfold.deploy.retention import durable_offsets
 from runfold.deploy.settings import Settings
 from runfold.processors.topic_watch import describe_topic
 from runfold.producers.client_settings import find_journal_dir
-from runfold.producers.journal_contents import journal_mentions
+from runfold.producers.journal_contents import journal_mentions, mentioning
+from runfold.producers.rejected import erase_rejected
 from runfold.schemas.errors import BrokerUnavailable, ConfigurationError, LakeUnavailable
 from runfold.sinks.erasure.finding import runs_of_subject
 from runfold.sinks.erasure.record import (
@@ -51,7 +52,7 @@ class Subject:
 def erase(settings: Settings, subject: Subject, *, on_step: OnStep) -> Erasure:
     """Remove what is stored of a subject; return what is noted of it.
 
-    Shape: journals of living processes are left; see `find_left`.
+    Shape: of journals only what was rejected is removed; see `find_left`.
     Delivery: broken off anywhere, it is gone on with when it is repeated; safe beside workers.
     Raises: ConfigurationError where nothing is known of the subject; LakeUnavailable where workers
     have not taken the log over; BrokerUnavailable, PostgresUnavailable (retry).
@@ -68,14 +69,15 @@ def erase(settings: Settings, subject: Subject, *, on_step: OnStep) -> Erasure:
     known = known or new_erasure(subject.by, subject.name)
     erasure = replace(known.with_runs(runs), offsets=ends, done_at=None)
     note_begun(root, erasure)
-    removed = Counter(erasure.removed)
-    removed += _from_lake(settings, erasure, on_step)
-    removed += _from_postgres(settings, erasure, on_step)
-    on_step("dead letters")
-    removed["dead letters"] += asyncio.run(erase_letters(settings.bootstrap, erasure.chosen))
-    on_step("Kafka")
-    removed["records of Kafka"] += asyncio.run(_cut(settings, ends))
-    return note_done(root, replace(erasure, removed=dict(removed)))
+    for remove in (_from_lake, _from_postgres, _from_letters, _from_kafka):
+        erasure = _with_removed(erasure, remove(settings, erasure, on_step))
+        note_begun(root, erasure)  # what was removed counts, also where this is broken off
+    on_step("journals")
+    return note_done(root, _with_removed(erasure, _from_journals(settings, erasure, subject)))
+
+
+def _with_removed(erasure: Erasure, more: Counter[str]) -> Erasure:
+    return replace(erasure, removed=dict(Counter(erasure.removed) + more))
 
 
 def _wait_for_lake(settings: Settings) -> dict[str, dict[str, int]]:
@@ -120,6 +122,25 @@ def _from_postgres(settings: Settings, erasure: Erasure, on_step: OnStep) -> Cou
     return Counter({"rows of PostgreSQL": rows})
 
 
+def _from_letters(settings: Settings, erasure: Erasure, on_step: OnStep) -> Counter[str]:
+    on_step("dead letters")
+    letters = asyncio.run(erase_letters(settings.bootstrap, erasure.chosen))
+    return Counter({"dead letters": letters})
+
+
+def _from_kafka(settings: Settings, erasure: Erasure, on_step: OnStep) -> Counter[str]:
+    on_step("Kafka")
+    return Counter({"records of Kafka": asyncio.run(_cut(settings, erasure.offsets))})
+
+
+def _from_journals(settings: Settings, erasure: Erasure, subject: Subject) -> Counter[str]:
+    lines = sum(
+        erase_rejected(each, lambda lines: mentioning(lines, subject.name, erasure.chosen))
+        for each in _journal_dirs(settings)
+    )
+    return Counter({"rejected lines of journals": lines})
+
+
 async def _cut(settings: Settings, ends: dict[str, dict[str, int]]) -> int:
     """Delete what the lake has; return how many records that were."""
     log = await describe_topic(settings.bootstrap, settings.topic)
@@ -152,7 +173,11 @@ def find_left(settings: Settings, subject: Subject, *, on_step: OnStep) -> dict[
     on_step("Kafka")
     left["kafka"], left["dead_letters"] = _in_kafka(settings, subject, erasure.chosen)
     on_step("journals")
-    left["journals"] = journal_mentions(_journal_dir(settings), subject.name, erasure.chosen)
+    left["journals"] = [
+        place
+        for each in _journal_dirs(settings)
+        for place in journal_mentions(each, subject.name, erasure.chosen)
+    ]
     return left
 
 
@@ -172,6 +197,8 @@ def _in_kafka(
     )
 
 
-def _journal_dir(settings: Settings) -> Path:
+def _journal_dirs(settings: Settings) -> list[Path]:
+    """Return where the agents and the collector of this machine have their journals."""
     chosen = "RUNFOLD_JOURNAL" in os.environ
-    return find_journal_dir(None) if chosen else settings.home / "journal"
+    of_agents = find_journal_dir(None) if chosen else settings.home / "journal"
+    return [of_agents, settings.collector_journal_dir]

@@ -167,6 +167,11 @@ class Settings(BaseSettings):
             return None
 
     @property
+    def collector_journal_dir(self) -> Path:
+        """Where the collector keeps events while Kafka is down."""
+        return self.home / "collector" / "journal"
+
+    @property
     def flush_interval(self) -> timedelta:
         """The time between two writes of a worker to the lake."""
         return timedelta(seconds=self.flush_interval_seconds)

@@ -13,13 +13,12 @@ from pathlib import Path
 import orjson
 
 from runfold.producers.debug import explain
-from runfold.producers.journal_folder import DROPPED, REJECTED
+from runfold.producers.journal_folder import DROPPED
 from runfold.producers.overflow import DroppedIds
 from runfold.schemas.event_ids import EventIdSet
 from runfold.schemas.vocabulary import DROPPED_EVENT, EventType
 
 _RANGES_PER_EVENT = 10_000
-_MAX_REJECTED_BYTES = 64 * 1024 * 1024
 
 
 class Declarations:
@@ -69,22 +68,6 @@ def ids_in(lines: list[bytes]) -> tuple[DroppedIds, int]:
         except (ValueError, TypeError, KeyError, AttributeError):
             unreadable += 1
     return found, unreadable
-
-
-def keep_rejected(root: Path, line: bytes, *, reason: str, message: str) -> None:
-    """Append a line that can never be sent to `rejected.ndjson`, with what is wrong with it.
-
-    Units: the file stops growing at 64 MiB; the loss is declared in any case.
-    """
-    kept = {"reason": reason, "message": message, "line": line.decode("utf-8", "backslashreplace")}
-    path = root / REJECTED
-    try:
-        if not path.exists() or path.stat().st_size < _MAX_REJECTED_BYTES:
-            with path.open("ab") as file:
-                file.write(orjson.dumps(kept) + b"\n")
-    except OSError as error:
-        explain("a rejected event cannot be kept", error)
-    explain(f"an event was rejected: {reason}: {message}")
 
 
 def _dropped_events(dropped: DroppedIds, reason: str) -> Iterator[bytes]:

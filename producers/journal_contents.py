@@ -10,10 +10,14 @@ from pathlib import Path
 import orjson
 
 from runfold.producers.declarations import Declarations, ids_in
-from runfold.producers.journal_folder import journals_below
+from runfold.producers.journal_folder import REJECTED, journals_below
 from runfold.producers.journal_reader import JournalReader
 from runfold.producers.overflow import DroppedIds
+from runfold.producers.rejected import rejected_line
 from runfold.schemas.event_ids import EventIdSet
+
+Chosen = Callable[[Iterable[str | None]], set[str]]
+"""Returns those of some run ids that are meant."""
 
 _RUN_IDS = re.compile(rb'"run_id":"([^"\\]*)"').finditer
 
@@ -64,23 +68,31 @@ def _add(known: EventIdSet, more: EventIdSet) -> None:
     known.hashes |= more.hashes
 
 
-def journal_mentions(
-    journal_dir: Path, text: str, chosen: Callable[[Iterable[str | None]], set[str]]
-) -> list[str]:
+def journal_mentions(journal_dir: Path, text: str, chosen: Chosen) -> list[str]:
     """Return which files below `journal_dir` have events of some runs, or a text in them.
 
-    Shape: `chosen` returns those of some run ids that are meant. Lines that are in the log already
-    count as well, for they are on the disk until their segment goes.
+    Shape: lines that are in the log already count as well, for they are on the disk until their
+    segment goes.
     """
     found = []
-    needle = orjson.dumps(text)
     for path in sorted(journal_dir.glob("**/*.ndjson")):
         try:
             lines = path.read_bytes().splitlines()
         except OSError:  # it was shipped just now
             continue
-        run_ids = {match[1].decode("utf-8", "replace") for match in _RUN_IDS(b"\n".join(lines))}
-        mentions = sum(needle in line for line in lines)
-        if mentions or chosen(run_ids):
-            found.append(f"{path}: {mentions} lines say it, {len(chosen(run_ids))} runs")
+        if path.name == REJECTED:
+            lines = [rejected_line(each) for each in lines]
+        if mentions := sum(mentioning(lines, text, chosen)):
+            found.append(f"{path}: {mentions} lines")
     return found
+
+
+def mentioning(lines: list[bytes], text: str, chosen: Chosen) -> list[bool]:
+    """Tell of each line of a journal whether it says a text or is of a run that is meant."""
+    needle = orjson.dumps(text)
+    run_ids = [{match[1].decode("utf-8", "replace") for match in _RUN_IDS(line)} for line in lines]
+    meant = chosen(each for of_line in run_ids for each in of_line)
+    return [
+        needle in line or not meant.isdisjoint(of_line)
+        for line, of_line in zip(lines, run_ids, strict=True)
+    ]

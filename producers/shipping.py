@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 
 from runfold.producers.debug import explain
-from runfold.producers.declarations import Declarations, ids_in, keep_rejected
+from runfold.producers.declarations import Declarations, ids_in
 from runfold.producers.journal_folder import Position, segment_path, segment_sizes
 from runfold.producers.journal_reader import JournalReader
 from runfold.producers.publisher import Publisher, Refused
+from runfold.producers.rejected import keep_rejected
 from runfold.schemas.errors import EventRejected
 from runfold.schemas.vocabulary import DeadLetterReason
 

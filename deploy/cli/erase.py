@@ -60,10 +60,11 @@ def erase(
 ) -> None:
     """Remove every run of a session, a user or a host, and all sub-runs, for good.
 
-    From the lake (events, all sets of states, documents), PostgreSQL, the dead letters and Kafka,
-    whose topic is cut off where the lake has taken it over: replays are from the lake then. Workers
-    must run or have caught up. Safe to interrupt and to repeat. A receipt is kept in the lake, with
-    hashes instead of names; `runfold audit` counts what was erased and finds no hole.
+    From the lake (events, all sets of states, documents), PostgreSQL, the dead letters, what the
+    journals of this machine keep as rejected, and Kafka, whose topic is cut off where the lake has
+    taken it over: replays are from the lake then. Workers must run or have caught up. Safe to
+    interrupt and to repeat. A receipt is kept in the lake, with hashes instead of names; `runfold
+    audit` counts what was erased and finds no hole.
 
     Stop the agents of the subject first and ship their journals (`runfold ship`). Not reached:
     backups, journals of other machines and of living processes. What comes later is not refused:

@@ -16,6 +16,7 @@ from runfold.deploy.erasing import OnStep, Subject, erase, find_left
 from runfold.deploy.log_lag import log_bounds
 from runfold.deploy.settings import Settings
 from runfold.producers.demo import DemoRecord, generate_fleet
+from runfold.producers.rejected import keep_rejected
 from runfold.sinks.erasure.record import Erasure
 from runfold.sinks.postgres import open_exporter
 from tests.crashes import Crashed
@@ -102,10 +103,14 @@ def test_nothing_is_left_of_a_run_wherever_its_erasure_was_broken_off(
         left = find_left(settings, subject, on_step=lambda _: None)
         assert all(left[where] for where in ("lake", "postgres", "kafka", "dead_letters"))
         others = len(rows_of(database, RUNS))
+        (tmp_path / "journal").mkdir()
+        for line in (b'{"run_id":"%b","x":' % run_id.encode(), b"of nobody"):
+            keep_rejected(tmp_path / "journal", line, reason="bad_body", message="no event")
 
         done, deaths = erased_in_the_end(settings, subject)
         assert deaths > 5
         assert done.removed["dead letters"] >= 1
+        assert done.removed["rejected lines of journals"] == 1
         code, said = runfold(settings, "erase", "--session", run_id, "--verify")
         assert (code, "nothing is left" in said) == (0, True), said
         assert 0 < len(rows_of(database, RUNS)) < others

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 
 from runfold.deploy.replays import Replay, plan_replay, run_replay
 from runfold.deploy.settings import Settings
-from runfold.producers.journal_contents import journal_mentions
+from runfold.producers.journal_contents import journal_mentions, mentioning
+from runfold.producers.rejected import erase_rejected, keep_rejected
 from runfold.sinks.compaction.compactor import Compactor
 from runfold.sinks.erasure.finding import runs_of_subject
 from runfold.sinks.erasure.record import (
@@ -190,5 +193,43 @@ def test_journals_are_looked_through_for_runs_and_for_the_name(tmp_path: Path) -
     (folder / "00000001.ndjson").write_bytes(b'{"run_id":"his"}\n')
     assert journal_mentions(tmp_path, "s-1", erasure.chosen) == []
     (folder / "00000002.ndjson").write_bytes(b'{"run_id":"hers"}\n{"session_id":"s-1"}\n')
-    (tmp_path / "rejected.ndjson").write_bytes(b'{"line":"..","session_id":"s-1"}\n')
+    keep_rejected(tmp_path, b'{"run_id":"hers","x":', reason="bad_body", message="torn")
     assert len(journal_mentions(tmp_path, "s-1", erasure.chosen)) == 2
+
+
+def test_what_was_rejected_of_a_subject_is_erased_and_nothing_else(tmp_path: Path) -> None:
+    erasure = new_erasure("session", "s-1").with_runs({"hers"})
+
+    def erase() -> int:
+        return erase_rejected(tmp_path, lambda lines: mentioning(lines, "s-1", erasure.chosen))
+
+    assert erase() == 0
+    lines = [b'{"run_id":"his"}', b'{"run_id":"hers"}', b'{"session_id":"s-1"', b"\xff no JSON"]
+    for line in lines:
+        keep_rejected(tmp_path, line, reason="bad_body", message=f"no event: {line!r}")
+    keep_rejected(tmp_path, b"{}", reason="bad_item", message='session_id: "s-1" is too short')
+    assert journal_mentions(tmp_path, "s-1", erasure.chosen) == [
+        f"{tmp_path / 'rejected.ndjson'}: 3 lines"
+    ]
+    assert (erase(), erase()) == (3, 0)
+    assert journal_mentions(tmp_path, "s-1", erasure.chosen) == []
+    left = (tmp_path / "rejected.ndjson").read_bytes().splitlines()
+    assert [orjson.loads(each)["line"] for each in left] == ['{"run_id":"his"}', "\\xff no JSON"]
+
+
+def test_what_is_rejected_while_an_erasure_rewrites_the_file_is_kept(tmp_path: Path) -> None:
+    keep_rejected(tmp_path, b'{"run_id":"hers"}', reason="bad_body", message="")
+    late = threading.Thread(
+        target=keep_rejected, args=(tmp_path, b"late"), kwargs={"reason": "r", "message": ""}
+    )
+
+    def are_meant(lines: list[bytes]) -> list[bool]:
+        late.start()
+        late.join(0.2)
+        assert late.is_alive()  # it waits
+        return [True for _ in lines]
+
+    assert erase_rejected(tmp_path, are_meant) == 1
+    late.join()
+    [left] = (tmp_path / "rejected.ndjson").read_bytes().splitlines()
+    assert orjson.loads(left)["line"] == "late"

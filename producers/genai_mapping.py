@@ -40,11 +40,12 @@ class _Candidate(NamedTuple):
 
     column: str
     rank: int
+    wanted: tuple[type, ...]
 
 
-def _by_name(columns: Mapping[str, tuple[str, ...]]) -> dict[str, _Candidate]:
+def _by_name(columns: Mapping[str, tuple[str, ...]], *wanted: type) -> dict[str, _Candidate]:
     return {
-        name: _Candidate(column, rank)
+        name: _Candidate(column, rank, wanted)
         for column, names in columns.items()
         for rank, name in enumerate(names)
     }
@@ -93,7 +94,8 @@ _TEXTS = _by_name(
         "session_id": ("gen_ai.conversation.id", "session.id"),
         "user_id": ("user.id", "enduser.id"),
         "error_type": ("error.type",),
-    }
+    },
+    str,
 )
 
 _SPENT = _by_name(
@@ -124,11 +126,20 @@ _SPENT = _by_name(
             "llm.token_count.completion_details.reasoning",
         ),
         "cost_usd": ("gen_ai.usage.cost", "operation.cost", "llm.cost.total"),
-    }
+    },
+    int,
+    float,
 )
 
-_TOOL_ENTITY = _by_name({"tool_name": ("traceloop.entity.name",)})
-_AGENT_ENTITY = _by_name({"agent_name": ("traceloop.entity.name",)})
+_ENTITY = "traceloop.entity.name"
+_LAST = 99
+_COLUMNS = {
+    SpanKind.AGENT: _TEXTS | {_ENTITY: _Candidate("agent_name", _LAST, (str,))},
+    SpanKind.LLM: _TEXTS | _SPENT,
+    SpanKind.TOOL: _TEXTS | {_ENTITY: _Candidate("tool_name", _LAST, (str,))},
+    SpanKind.OTHER: _TEXTS,
+}
+"""What each kind of span fills. Only a model's own span spends."""
 
 _RESOURCE_TEXTS = _by_name(
     {
@@ -137,7 +148,8 @@ _RESOURCE_TEXTS = _by_name(
         "project": ("service.namespace",),
         "environment": ("deployment.environment.name", "deployment.environment"),
         "host": ("host.name",),
-    }
+    },
+    str,
 )
 
 _CONTENT = (
@@ -179,14 +191,7 @@ def meaning_of(attributes: Mapping[str, Any], *, with_content: bool = False) -> 
     rest = {
         name: value for name, value in attributes.items() if with_content or not is_content(name)
     }
-    columns = _taken(rest, _TEXTS, str)
-    if kind is SpanKind.LLM:
-        columns |= with_fresh_input(_taken(rest, _SPENT, (int, float)))
-    elif kind is SpanKind.TOOL and "tool_name" not in columns:
-        columns |= _taken(rest, _TOOL_ENTITY, str)
-    elif kind is SpanKind.AGENT and "agent_name" not in columns:
-        columns |= _taken(rest, _AGENT_ENTITY, str)
-    return SpanMeaning(kind, columns, rest)
+    return SpanMeaning(kind, with_fresh_input(_taken(rest, _COLUMNS[kind])), rest)
 
 
 def kind_of(attributes: Mapping[str, Any]) -> SpanKind:
@@ -213,7 +218,7 @@ def with_fresh_input(spent: dict[str, Any]) -> dict[str, Any]:
 
 def resource_columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a resource says of the runs of its process."""
-    return _taken(dict(attributes), _RESOURCE_TEXTS, str)
+    return _taken(dict(attributes), _RESOURCE_TEXTS)
 
 
 @lru_cache(maxsize=4096)
@@ -222,14 +227,12 @@ def is_content(name: str) -> bool:
     return name.startswith(_CONTENT)
 
 
-def _taken(
-    rest: dict[str, Any], names: dict[str, _Candidate], wanted: type | tuple[type, ...]
-) -> dict[str, Any]:
+def _taken(rest: dict[str, Any], names: dict[str, _Candidate]) -> dict[str, Any]:
     """Take each column's first name that is there out of `rest`."""
     best: dict[str, tuple[int, str]] = {}
-    for name, value in rest.items():
-        candidate = names.get(name)
-        if candidate is None or not isinstance(value, wanted) or isinstance(value, bool):
+    for name in [each for each in rest if each in names]:
+        candidate, value = names[name], rest[name]
+        if not isinstance(value, candidate.wanted) or isinstance(value, bool):
             continue
         known = best.get(candidate.column)
         if known is None or candidate.rank < known[0]:

@@ -94,6 +94,8 @@ def _bound(event: EventFields, caller: Caller) -> EventFields | EventRejected:
             f"host {event['host']!r}: key {caller.key_id} sends events of {caller.host!r} only"
         )
         return EventRejected(DeadLetterReason.OTHER_HOST, message)
+    if caller.project is None and caller.host is None:
+        return event
     bound = {"project": caller.project, "host": caller.host}
     return {**event, **{name: value for name, value in bound.items() if value is not None}}
 

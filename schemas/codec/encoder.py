@@ -1,7 +1,8 @@
 """An Avro encoder for flat records whose fields are mostly absent.
 
-A stretch of absent fields is one constant, and only the fields that are set are visited, which
-costs a few microseconds where a general encoder walks all fifty columns. fastavro checks it.
+A stretch of absent fields is one constant, and only the fields that are set are visited, by a plan
+that records of the same fields share: a few microseconds where a general encoder walks all fifty
+columns. fastavro checks it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ def _double(value: float) -> bytes:
 _WRITERS: dict[str, FieldWriter] = {"string": _string, "long": _long, "double": _double}
 
 
-Slot = tuple[int, str, FieldWriter]
+Slot = tuple[int, FieldWriter]
+Step = tuple[bytes, str, FieldWriter]
+"""The nulls before a field, its name, and what writes it."""
+_MOST_PLANS = 1024
 
 
 class SparseEncoder:
@@ -82,9 +86,9 @@ class SparseEncoder:
             nullable = isinstance(avro_type, list)
             if (nullable and avro_type[0] != "null") or (not nullable and self._required < place):
                 raise SchemaError(f"{schema.name}.v{schema.version}: {name!r} is not sparse")
-            self._slots[name] = (place, name, _writer_for(avro_type[-1] if nullable else avro_type))
+            self._slots[name] = (place, _writer_for(avro_type[-1] if nullable else avro_type))
             self._required += not nullable
-        self._nulls = [b"\x00" * n + b"\x02" for n in range(len(self._slots) + 1)]
+        self._plans: dict[tuple[str, ...], tuple[list[Step], bytes]] = {}
 
     def __call__(self, record: Mapping[str, Any]) -> bytes:
         """Return the framed bytes of `record`.
@@ -92,37 +96,43 @@ class SparseEncoder:
         Shape: absent and None mean the same; a name that the schema does not have is an error.
         Raises: EventRejected (dead_letter) that names the field.
         """
-        slots, nulls, required = self._slots, self._nulls, self._required
-        parts = [self._header]
-        name: str | None = None
+        names = tuple([name for name, value in record.items() if value is not None])
+        steps, tail = self._plans.get(names) or self._plan(names)
         try:
-            filled = [(slots[name], value) for name, value in record.items() if value is not None]
-            filled.sort(key=_place)
-            if len(filled) < required or filled[required - 1][0][0] != required - 1:
-                raise KeyError(self._first_missing(record))
-            at = required
-            for (place, name, write), value in filled:  # noqa: B007 - the error names it
-                if place >= required:
-                    parts.append(nulls[place - at])
-                    at = place + 1
-                parts.append(write(value))
-            parts.append(bytes(len(slots) - at))
-        except KeyError as error:
-            raise _rejected(f"field {error} is missing or unknown") from error
+            parts = [nulls + write(record[name]) for nulls, name, write in steps]
         except (TypeError, OverflowError, UnicodeEncodeError) as error:
-            raise _rejected(f"field {name!r}: {error}") from error
-        return b"".join(parts)
+            raise _rejected(_first_wrong(record, steps)) from error
+        return b"%b%b%b" % (self._header, b"".join(parts), tail)
 
-    def _first_missing(self, record: Mapping[str, Any]) -> str:
-        return next(
-            name
-            for name, (place, _, _) in self._slots.items()
-            if place < self._required and record.get(name) is None
+    def _plan(self, names: tuple[str, ...]) -> tuple[list[Step], bytes]:
+        """Return how records of these fields are written, with the nulls at their end."""
+        unknown = next((each for each in names if each not in self._slots), None)
+        missing = next(
+            (each for each in list(self._slots)[: self._required] if each not in names), None
         )
+        if unknown or missing:
+            raise _rejected(f"field {unknown or missing!r} is missing or unknown")
+        steps: list[Step] = []
+        at = 0
+        for name in sorted(names, key=lambda each: self._slots[each][0]):
+            place, write = self._slots[name]
+            nulls = b"" if place < self._required else bytes(place - at) + b"\x02"
+            steps.append((nulls, name, write))
+            at = place + 1
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+        plan = self._plans[names] = steps, bytes(len(self._slots) - at)
+        return plan
 
 
-def _place(filled: tuple[Slot, Any]) -> int:
-    return filled[0][0]
+def _first_wrong(record: Mapping[str, Any], steps: list[Step]) -> str:
+    """Return the first field that cannot be written, and why."""
+    for _, name, write in steps:
+        try:
+            write(record[name])
+        except (TypeError, OverflowError, UnicodeEncodeError) as error:
+            return f"field {name!r}: {error}"
+    raise AssertionError("every field can be written")
 
 
 def _writer_for(avro_type: Any) -> FieldWriter:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from runfold.producers.coercion import coerced
+from runfold.producers.coercion import LONG_MAX, LONG_MIN, coerced
 from runfold.producers.collector.otlp.items import Source
 from runfold.producers.event_line import FIELD_TYPES
 from runfold.producers.genai_mapping import resource_columns
@@ -114,6 +114,8 @@ def _put(event: Fields, name: str, value: Any, attributes: Fields, altered: dict
 def _fitting(value: Any, wanted: type) -> Any:
     if value.__class__ is wanted is float:
         return value if math.isfinite(value) else None
+    if value.__class__ is wanted is int:
+        return value if LONG_MIN <= value <= LONG_MAX else None
     return coerced(value, wanted)
 
 

@@ -184,7 +184,11 @@ def _exponential(buckets: Any) -> dict[str, Any]:
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:
-    return {each.key: _value(each.value) for each in pairs}
+    found = {}
+    for each in pairs:
+        value = each.value
+        found[each.key] = value.string_value or _value(value)  # most are texts: no need to ask
+    return found
 
 
 def _value(value: Any, depth: int = 0) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
@@ -18,11 +17,11 @@ from runfold.schemas.vocabulary import EventType, RunStatus
 _EXCEPTION = "exception"
 _KINDS = {number: name[len("SPAN_KIND_") :].lower() for name, number in ProtoSpan.SpanKind.items()}
 _ENDS = {
-    SpanKind.LLM: EventType.LLM_CALLED.value,
-    SpanKind.TOOL: EventType.TOOL_ENDED.value,
-    SpanKind.OTHER: EventType.SPAN_ENDED.value,
+    SpanKind.LLM: EventType.LLM_CALLED,
+    SpanKind.TOOL: EventType.TOOL_ENDED,
+    SpanKind.OTHER: EventType.SPAN_ENDED,
 }
-_OF_THE_RUN = ("trace_id", "span_id", "duration_ms", "error_type", "error_message")
+_OF_THE_RUN = ("trace_id", "span_id", "duration_ms", "error_type", "error_message", "status")
 """What the end of a run repeats of the one call that the run consists of: no tokens again."""
 
 _Error = tuple[str, str]
@@ -50,32 +49,31 @@ class SpanEvents:
         started_at, ended_at = times_of(span)
         meaning = meaning_of(span.attributes, with_content=self._content)
         error = error_of(span) if span.status == Status.STATUS_CODE_ERROR else None
-        ids: Fields = {**origin.columns, "trace_id": span.trace_id, "span_id": span.span_id}
+        common: Fields = {**origin.columns, "trace_id": span.trace_id, "span_id": span.span_id}
         if span.parent_span_id:
-            ids["parent_span_id"] = span.parent_span_id
+            common["parent_span_id"] = span.parent_span_id
         if placed.opens_run:
             agent = meaning.columns.get("agent_name") or (
-                span.name if placed.kind is SpanKind.AGENT else ids.get("agent_name")
+                span.name if placed.kind is SpanKind.AGENT else common.get("agent_name")
             )
             start = {
-                **ids,
                 **{name: meaning.columns[name] for name in _AT_START if name in meaning.columns},
                 "agent_name": agent or span.name or "unknown",
                 "name": span.name,
                 "parent_run_id": placed.parent_run_id,
             }
-            yield _event(placed, "-started", EventType.RUN_STARTED, started_at, start)
+            yield _event(placed, "-started", EventType.RUN_STARTED, started_at, common, start)
         if placed.kind is SpanKind.TOOL:
-            tool = {**ids, "name": span.name, "tool_name": _tool_name(meaning, span)}
-            yield _event(placed, "-tool", EventType.TOOL_STARTED, started_at, tool)
+            tool = {"name": span.name, "tool_name": _tool_name(meaning, span)}
+            yield _event(placed, "-tool", EventType.TOOL_STARTED, started_at, common, tool)
         if error is not None and self._raises(span, error):
             told = {"name": span.name, "error_type": error[0], "error_message": error[1]}
-            yield _event(placed, "-error", EventType.ERROR_RAISED, ended_at, {**ids, **told})
-        ended = {**ids, **meaning.columns, **_outcome(span, error)}
+            yield _event(placed, "-error", EventType.ERROR_RAISED, ended_at, common, told)
+        ended = meaning.columns | _outcome(span, error)
         if placed.kind is SpanKind.TOOL:
             ended["tool_name"] = _tool_name(meaning, span)
-        attributes = {**meaning.attributes, **self._beside(origin, span)}
-        yield from _ends(placed, ended_at, ended, attributes)
+        attributes = meaning.attributes | self._beside(origin, span)
+        yield from _ends(placed, ended_at, common, ended, attributes)
 
     def _raises(self, span: Span, error: _Error) -> bool:
         below = self._below.get((span.trace_id, span.span_id))
@@ -149,31 +147,38 @@ def _tool_name(meaning: SpanMeaning, span: Span) -> str:
     return str(meaning.columns.get("tool_name") or span.name)
 
 
-def _ends(placed: Placed, at: int, ended: Fields, attributes: Fields) -> Iterator[Fields]:
+def _ends(
+    placed: Placed, at: int, common: Fields, ended: Fields, attributes: Fields
+) -> Iterator[Fields]:
     """Yield the end of a span: of what it did, and of its run where it is one."""
     calls = placed.kind in (SpanKind.LLM, SpanKind.TOOL)
     if calls or not placed.opens_run:
-        yield _event(placed, "", _ENDS[placed.kind], at, ended, attributes)
-        ended = {name: ended[name] for name in (*_OF_THE_RUN, "status") if name in ended}
-        attributes = {}
+        yield _event(placed, "", _ENDS[placed.kind], at, common, ended, attributes)
     if placed.opens_run:
-        ended.pop("agent_name", None)
-        yield _event(placed, "-ended", EventType.RUN_ENDED, at, ended, attributes)
+        whole = common | ended
+        if calls:
+            whole = {name: whole[name] for name in _OF_THE_RUN if name in whole}
+        whole.pop("agent_name", None)
+        told = {} if calls else attributes
+        yield _event(placed, "-ended", EventType.RUN_ENDED, at, {}, whole, told)
 
 
 def _event(
     placed: Placed,
     suffix: str,
-    event_type: str,
+    event_type: EventType,
     at: int,
+    common: Fields,
     columns: Fields,
     attributes: Fields | None = None,
 ) -> Fields:
+    """Return an event of `common` columns, which are texts as the log takes them, and others."""
     span = placed.span
-    event: dict[str, Any] = {
+    event: Fields = {
         "event_id": f"otlp-{span.trace_id}-{span.span_id}{suffix}",
         "run_id": placed.run_id,
-        "event_type": str(event_type),
+        "event_type": event_type.value,
         "occurred_at": at,
+        **common,
     }
     return with_columns(event, columns, {} if attributes is None else attributes)

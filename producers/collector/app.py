@@ -54,6 +54,7 @@ def build_app(
         del app
         async with AsyncExitStack() as running:
             await running.enter_async_context(collector.log)
+            await running.enter_async_context(collector.others)
             for each in alongside:
                 await running.enter_async_context(each)
             yield

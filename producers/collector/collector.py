@@ -12,11 +12,12 @@ from fastapi import Request
 from runfold.producers.collector.access import Access, Caller, OpenAccess, Scope
 from runfold.producers.collector.bodies import BodyLimits, BodyRoom, read_body
 from runfold.producers.collector.counts import Counts
-from runfold.producers.collector.letters import SetAside, record_of
+from runfold.producers.collector.letters import SetAside, letter_of
 from runfold.producers.collector.log_writer import LogWriter, Placed
+from runfold.producers.collector.other_processes import OtherProcesses
+from runfold.producers.collector.records import Record, record_of
 from runfold.producers.publisher import EventFields
 from runfold.schemas.errors import EventRejected
-from runfold.schemas.vocabulary import DeadLetterReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Collector:
     counts: Counts = field(default_factory=Counts)
     draining: Draining = field(default_factory=Draining)
     room: BodyRoom = field(default_factory=BodyRoom)
+    others: OtherProcesses = field(default_factory=OtherProcesses)
 
     async def body(self, request: Request) -> bytes:
         """Return a request's body, unpacked. Raises: Problem."""
@@ -68,14 +70,20 @@ class Collector:
         Delivery: nothing returned is lost. Raises: CollectorBusy, BrokerUnavailable (retry):
         nothing is certain, and the caller sends all of it again.
         """
-        bound = [_bound(each, caller) for each in events]
-        allowed = [each for each in bound if not isinstance(each, EventRejected)]
+        made = [record_of(each, caller) for each in events]
+        records = [each for each in made if not isinstance(each, EventRejected)]
+        placed = iter(await self.put(api, records, in_log=in_log))
+        self.counts.events(api, accepted=0, rejected=len(made) - len(records))
+        return [each if isinstance(each, EventRejected) else next(placed) for each in made]
+
+    async def put(
+        self, api: str, records: Sequence[Record], *, in_log: bool = False
+    ) -> list[Placed]:
+        """Put records into the log as `take` does; return where each lies."""
         put = self.log.append if in_log else self.log.accept
-        placed = iter(await put(allowed) if allowed else [])
-        taken = [each if isinstance(each, EventRejected) else next(placed) for each in bound]
-        rejected = sum(isinstance(each, EventRejected) for each in taken)
-        self.counts.events(api, accepted=len(taken) - rejected, rejected=rejected)
-        return taken
+        placed = await put(records) if records else []
+        self.counts.events(api, accepted=len(placed), rejected=0)
+        return placed
 
     async def set_aside(self, items: Sequence[SetAside]) -> None:
         """Keep what can be no event, but was sent by a client that must not send it again.
@@ -84,20 +92,7 @@ class Collector:
         Delivery: nothing is lost once this returns. Raises: BrokerUnavailable (retry).
         """
         if items:
-            await self.log.set_aside([record_of(each, self.log.topic) for each in items])
-
-
-def _bound(event: EventFields, caller: Caller) -> EventFields | EventRejected:
-    """Return the event as one of the caller's project and host; refused where it is of another."""
-    if caller.host is not None and event.get("host") not in (None, caller.host):
-        message = (
-            f"host {event['host']!r}: key {caller.key_id} sends events of {caller.host!r} only"
-        )
-        return EventRejected(DeadLetterReason.OTHER_HOST, message)
-    if caller.project is None and caller.host is None:
-        return event
-    bound = {"project": caller.project, "host": caller.host}
-    return {**event, **{name: value for name, value in bound.items() if value is not None}}
+            await self.log.set_aside([letter_of(each, self.log.topic) for each in items])
 
 
 def bearer_of(request: Request) -> str | None:

@@ -18,16 +18,17 @@ import orjson
 import structlog
 
 from runfold.producers.backoff import Backoff
-from runfold.producers.collector.letters import Record
 from runfold.producers.collector.log_writer import LogWriter, Placed
+from runfold.producers.collector.records import Record
 from runfold.producers.identity import ProcessIdentity
 from runfold.producers.journal import Journal, JournalLimits
 from runfold.producers.journal_folder import Owner, journals_below, remove_folder
 from runfold.producers.journal_publisher import JournalPublisher, letter_line
 from runfold.producers.orphans import ship_orphan
-from runfold.producers.publisher import EventFields
 from runfold.producers.shipping import JournalShipping, ShippedCounts
-from runfold.schemas.errors import BrokerUnavailable, CollectorBusy, EventRejected
+from runfold.schemas.codec.decoder import decode
+from runfold.schemas.codec.framing import EVENT_FRAMING
+from runfold.schemas.errors import BrokerUnavailable, CollectorBusy
 from runfold.schemas.topic import EVENTS
 
 KEPT = Placed(-1, -1)
@@ -92,19 +93,19 @@ class JournalingLog(LogWriter):
             if not os.access(_existing(self._folder), os.W_OK):
                 raise
 
-    async def accept(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
+    async def accept(self, records: Sequence[Record]) -> list[Placed]:
         """Return when all are in the log or, KEPT, in the journal; see `LogWriter.append`."""
         if not self._behind.is_set():
             try:
-                return await self.append(events)
+                return await self.append(records)
             except CollectorBusy:
                 raise
             except BrokerUnavailable as error:
                 self._fall_back(error)
         async with self._writing:
             if self._behind.is_set():
-                return await self._keep(events)
-        return await self.append(events)
+                return await self._keep(records)
+        return await self.append(records)
 
     async def set_aside(self, letters: Sequence[Record]) -> None:
         """Return when dead letters are in their topic or in the journal; see `LogWriter`."""
@@ -122,19 +123,9 @@ class JournalingLog(LogWriter):
         structlog.get_logger(__name__).warning("events go to the journal", error=str(error))
         self._behind.set()
 
-    async def _keep(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
-        """Write events that can be encoded, and nothing else: the journal is never refused."""
-        taken: list[Placed | EventRejected] = []
-        lines: list[bytes] = []
-        for event in events:
-            encoded = self.encoded(event)
-            if isinstance(encoded, EventRejected):
-                taken.append(encoded)
-            else:
-                lines.append(_line(event))
-                taken.append(KEPT)
-        await self._write(lines)
-        return taken
+    async def _keep(self, records: Sequence[Record]) -> list[Placed]:
+        await self._write([_line(value) for _, value in records])
+        return [KEPT] * len(records)
 
     async def _write(self, lines: Sequence[bytes]) -> None:
         """Write lines and sync them. Raises: BrokerUnavailable (retry)."""
@@ -201,15 +192,14 @@ class JournalingLog(LogWriter):
             self._journal = self._shipping = None
 
 
-def _line(event: EventFields) -> bytes:
-    """Return an event as a journal has it: with `attributes` as JSON, not as a text of JSON."""
-    attributes = event.get("attributes")
-    if attributes is None:
-        return orjson.dumps(dict(event)) + b"\n"
-    try:
-        return orjson.dumps({**event, "attributes": orjson.loads(attributes)}) + b"\n"
-    except (ValueError, TypeError):  # no JSON, or nested too deep: kept as the text that it is
-        return orjson.dumps(dict(event)) + b"\n"
+def _line(value: bytes) -> bytes:
+    """Return a record's event as a journal has it: with `attributes` as JSON, not as its text."""
+    found = decode(value, EVENT_FRAMING)
+    event = {name: each for name, each in found.items() if each is not None}
+    if "attributes" in event:
+        with suppress(ValueError, TypeError):  # no JSON, or nested too deep: the text that it is
+            return orjson.dumps({**event, "attributes": orjson.loads(event["attributes"])}) + b"\n"
+    return orjson.dumps(event) + b"\n"
 
 
 def _existing(folder: Path) -> Path:

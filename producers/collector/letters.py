@@ -9,6 +9,7 @@ from datetime import timedelta
 from hashlib import blake2b
 from typing import NamedTuple
 
+from runfold.producers.collector.records import Record
 from runfold.producers.kafka_records import RecordSender
 from runfold.schemas.errors import BrokerUnavailable
 from runfold.schemas.kept_letter import KeptLetter, RecordPlace, write_letter
@@ -37,13 +38,6 @@ class SetAside(NamedTuple):
     run_id: str | None = None
 
 
-class Record(NamedTuple):
-    """A dead letter as its topic has it."""
-
-    key: bytes
-    value: bytes
-
-
 class LetterWriter:
     """Writes dead letters for many requests; connects at the first."""
 
@@ -60,7 +54,7 @@ class LetterWriter:
         """
         try:
             sender = await self._connected()
-            await sender.send((each.key, each.value, ()) for each in letters)
+            await sender.send((key, value, ()) for key, value in letters)
         except BrokerUnavailable:
             await self.close()
             raise
@@ -79,13 +73,13 @@ class LetterWriter:
             return self._sender
 
 
-def record_of(item: SetAside, topic: str) -> Record:
+def letter_of(item: SetAside, topic: str) -> Record:
     """Return the record of an item's letter; one that is sent again is the same letter.
 
     Shape: `topic` is that of the events.
     """
     letter = _letter(item, topic)
-    return Record(letter.place.key.encode(), write_letter(letter))
+    return letter.place.key.encode(), write_letter(letter)
 
 
 def _letter(item: SetAside, topic: str) -> KeptLetter:

@@ -1,4 +1,4 @@
-"""Puts events into Kafka for many requests at once, and says where each came to lie."""
+"""Puts records into Kafka for many requests at once, and says where each came to lie."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from runfold.producers.collector.letters import LetterWriter, Record
+from runfold.producers.collector.letters import LetterWriter
+from runfold.producers.collector.records import Record
 from runfold.producers.kafka_errors import broker_errors, unavailable
 from runfold.producers.kafka_producer import Partitioner, discard_producer, open_producer
-from runfold.producers.publisher import EventFields
-from runfold.schemas.codec.encoder import SparseEncoder
-from runfold.schemas.codec.registry import latest
-from runfold.schemas.errors import BrokerUnavailable, CollectorBusy, EventRejected
+from runfold.schemas.errors import BrokerUnavailable, CollectorBusy
 from runfold.schemas.topic import EVENTS
-from runfold.schemas.vocabulary import DeadLetterReason
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
@@ -28,7 +25,7 @@ _RETRY_AFTER = timedelta(seconds=1)
 
 
 class Placed(NamedTuple):
-    """Where an acknowledged event lies in the log."""
+    """Where an acknowledged record lies in the log."""
 
     partition: int
     offset: int
@@ -54,7 +51,7 @@ class _Connection:
 
 
 class LogWriter:
-    """Appends events with `acks=all`, those of all requests together; an async context manager.
+    """Appends records with `acks=all`, those of all requests together; an async context manager.
 
     Delivery: at least once. What `append` returned is in the log. Where it raises, all or part of
     it may be there or come later, so it is sent again under the same ids.
@@ -74,7 +71,6 @@ class LogWriter:
         self.topic = topic
         self._patience_seconds = patience.total_seconds()
         self._most_waiting_bytes = most_waiting_bytes
-        self._encode = SparseEncoder(latest("event"))
         self._letters = LetterWriter(bootstrap, patience)
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
@@ -103,20 +99,19 @@ class LogWriter:
         """Return when Kafka answers. Raises: BrokerUnavailable (retry)."""
         await self._connected()
 
-    async def append(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
-        """Return when all are acknowledged: for each its place, or why it never can be an event.
+    async def append(self, records: Sequence[Record]) -> list[Placed]:
+        """Return when all are acknowledged: for each its place.
 
-        Shape: events of one run keep their order, within a call and over calls that follow.
+        Shape: records of one run keep their order, within a call and over calls that follow.
         Raises: CollectorBusy, BrokerUnavailable (retry).
         """
-        encoded = [self.encoded(each) for each in events]
-        size = sum(len(each) for each in encoded if isinstance(each, bytes))
+        size = sum(len(value) for _, value in records)
         if self.waiting_bytes and self.waiting_bytes + size > self._most_waiting_bytes:
             raise CollectorBusy("too much waits for Kafka already", _RETRY_AFTER)
         self.waiting_bytes += size
         try:
             async with asyncio.timeout(self._patience_seconds):
-                return await self._append(events, encoded)
+                return await self._append(records)
         except TimeoutError as error:
             raise unavailable(
                 self.bootstrap,
@@ -125,44 +120,20 @@ class LogWriter:
         finally:
             self.waiting_bytes -= size
 
-    async def accept(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
-        """Do as `append` does; a log that knows another way to keep events may take that."""
-        return await self.append(events)
+    async def accept(self, records: Sequence[Record]) -> list[Placed]:
+        """Do as `append` does; a log that knows another way to keep records may take that."""
+        return await self.append(records)
 
     async def set_aside(self, letters: Sequence[Record]) -> None:
         """Return when dead letters are kept. Raises: BrokerUnavailable (retry)."""
         await self._letters.write(letters)
 
-    def encoded(self, event: EventFields) -> bytes | EventRejected:
-        """Return the value of an event's record, or why it can never be one."""
-        try:
-            value = self._encode(event)
-        except EventRejected as error:
-            return error
-        if len(value) <= EVENTS.max_event_bytes:
-            return value
-        message = f"{len(value)} bytes, more than the {EVENTS.max_event_bytes} of an event"
-        return EventRejected(DeadLetterReason.TOO_LARGE, message)
-
-    async def _append(
-        self, events: Sequence[EventFields], encoded: Sequence[bytes | EventRejected]
-    ) -> list[Placed | EventRejected]:
+    async def _append(self, records: Sequence[Record]) -> list[Placed]:
         connection = await self._connected()
-        places: list[tuple[_OpenBatch, int] | EventRejected] = []
-        for event, value in zip(events, encoded, strict=True):
-            if isinstance(value, EventRejected):
-                places.append(value)
-            else:
-                places.append(self._add(connection, event["run_id"].encode(), value))
-        batches = {each[0] for each in places if not isinstance(each, EventRejected)}
-        for batch in batches:
+        places = [self._add(connection, key, value) for key, value in records]
+        for batch in {batch for batch, _ in places}:
             await asyncio.shield(batch.first_offset)
-        return [
-            each
-            if isinstance(each, EventRejected)
-            else Placed(each[0].partition, each[0].first_offset.result() + each[1])
-            for each in places
-        ]
+        return [Placed(batch.partition, batch.first_offset.result() + at) for batch, at in places]
 
     def _add(self, connection: _Connection, key: bytes, value: bytes) -> tuple[_OpenBatch, int]:
         partition = connection.partition_of(key)

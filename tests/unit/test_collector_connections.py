@@ -16,9 +16,8 @@ from runfold.producers.collector.bodies import BodyLimits, BodyRoom
 from runfold.producers.collector.collector import Collector, CollectorSettings
 from runfold.producers.collector.connections import ConnectionLimits
 from runfold.producers.collector.log_writer import LogWriter, Placed
+from runfold.producers.collector.records import Record
 from runfold.producers.collector.server import Address, Listening, Serving, serve
-from runfold.producers.publisher import EventFields
-from runfold.schemas.errors import EventRejected
 
 LINE = b'{"event_id":"a","run_id":"r","event_type":"run.started","occurred_at":1}'
 QUICK = timedelta(seconds=0.3)
@@ -34,9 +33,9 @@ class HeldLog(LogWriter):
         self.open = asyncio.Event()
         self.open.set()
 
-    async def append(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
+    async def append(self, records: Sequence[Record]) -> list[Placed]:
         await self.open.wait()
-        return [Placed(0, at) for at, _ in enumerate(events)]
+        return [Placed(0, at) for at, _ in enumerate(records)]
 
 
 @asynccontextmanager

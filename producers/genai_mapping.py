@@ -188,9 +188,10 @@ def meaning_of(attributes: Mapping[str, Any], *, with_content: bool = False) -> 
     documents and the arguments and results of tools are left out.
     """
     kind = kind_of(attributes)
-    rest = {
-        name: value for name, value in attributes.items() if with_content or not is_content(name)
-    }
+    if with_content:
+        rest = dict(attributes)
+    else:
+        rest = {name: value for name, value in attributes.items() if not is_content(name)}
     return SpanMeaning(kind, with_fresh_input(_taken(rest, _COLUMNS[kind])), rest)
 
 
@@ -231,10 +232,10 @@ def _taken(rest: dict[str, Any], names: dict[str, _Candidate]) -> dict[str, Any]
     """Take each column's first name that is there out of `rest`."""
     best: dict[str, tuple[int, str]] = {}
     for name in [each for each in rest if each in names]:
-        candidate, value = names[name], rest[name]
-        if not isinstance(value, candidate.wanted) or isinstance(value, bool):
+        column, rank, wanted = names[name]
+        value = rest[name]
+        if not isinstance(value, wanted) or isinstance(value, bool):
             continue
-        known = best.get(candidate.column)
-        if known is None or candidate.rank < known[0]:
-            best[candidate.column] = candidate.rank, name
+        if column not in best or rank < best[column][0]:
+            best[column] = rank, name
     return {column: rest.pop(name) for column, (_, name) in best.items()}

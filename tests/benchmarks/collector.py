@@ -215,9 +215,15 @@ async def post_then_get(port: int, seconds: float) -> Answers:
 
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    """Return what a process has computed so far."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return what a process and those below it have computed so far."""
+    ticks, rest = 0, [process.pid]
+    while rest:
+        folder = Path(f"/proc/{rest.pop()}")
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+        for children in folder.glob("task/*/children"):
+            rest += map(int, children.read_text().split())
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def measure(arguments: argparse.Namespace, bootstrap: str, folder: Path, table: Table) -> None:

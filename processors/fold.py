@@ -50,6 +50,7 @@ Said = Mapping[str, Any]
 """Those of `SAID_FIELDS` that an event has set, by name."""
 
 _PROFILE = frozenset(PROFILE_FIELDS)
+_PROJECT = "project"
 _STATUS_STAMP = "status"
 
 
@@ -142,7 +143,8 @@ def apply_lifecycle(state: RunState, kind: str, stamp: Stamp, said: Said) -> Non
     """Take what an event of one of `LIFECYCLE_TYPES` says of the run itself.
 
     The first `run.started` wins its fields; `run.updated`, `run.ended` and `commit.associated`
-    override, the latest by event time, then by log order; whatever else only fills gaps.
+    override, the latest by event time, then by log order; whatever else only fills gaps. Nobody
+    overrides the project: who may send to one project could take runs of another over.
     """
     if kind != EventType.RUN_STARTED:
         _override(state, kind, stamp, said)
@@ -175,7 +177,9 @@ def _start(state: RunState, stamp: Stamp, said: Said) -> None:
 
 def _override(state: RunState, kind: str, stamp: Stamp, said: Said) -> None:
     for name, value in said.items():
-        if name in _PROFILE and _newer(state, name, stamp):
+        if name == _PROJECT:
+            state.project = state.project if state.project is not None else value
+        elif name in _PROFILE and _newer(state, name, stamp):
             setattr(state, name, value)
     for key, value in _attributes(said).items():
         if _newer(state, f"attributes.{key}", stamp):

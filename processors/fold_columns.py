@@ -7,7 +7,7 @@ this against `fold` event by event.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
@@ -43,6 +43,7 @@ _FAILED_SPELLINGS = sorted(
     spelling for status in FAILED_TOOL_STATUSES for spelling in statuses_spelled(status)
 )
 _IS_LIFECYCLE = pl.col("event_type").is_in(sorted(LIFECYCLE_TYPES))
+_IS_START = pl.col("event_type") == EventType.RUN_STARTED.value
 _BY_TIME = ("occurred_at", "offset")
 
 
@@ -61,9 +62,10 @@ def fold_frame(frame: pl.DataFrame, state_of: StateOf) -> list[str]:
         _fold_one_by_one(frame.filter(alone), state_of)
         frame, lifecycle = frame.filter(~alone), lifecycle.filter(~alone)
     changed = _add_sums(frame, state_of)
+    _fill_profiles(frame.filter(~_IS_START), ("project",), state_of)
     _apply_lifecycle(lifecycle, state_of)
     others = frame.filter(~_IS_LIFECYCLE)
-    _fill_profiles(others, state_of)
+    _fill_profiles(others, PROFILE_FIELDS, state_of)
     _note_tools(others, state_of)
     _note_errors(others, state_of)
     _note_metrics(others, state_of)
@@ -72,7 +74,7 @@ def fold_frame(frame: pl.DataFrame, state_of: StateOf) -> list[str]:
 
 def _runs_started_again(lifecycle: pl.DataFrame, state_of: StateOf) -> list[str]:
     """Return the runs with a second `run.started`, which only fills gaps, in log order."""
-    starts = lifecycle.filter(pl.col("event_type") == EventType.RUN_STARTED.value)
+    starts = lifecycle.filter(_IS_START)
     counted = starts.group_by("run_id").len()
     return [
         run_id
@@ -171,11 +173,12 @@ def _sums(frame: pl.DataFrame) -> dict[str, pl.Expr]:
     return sums
 
 
-def _fill_profiles(others: pl.DataFrame, state_of: StateOf) -> None:
-    said = [name for name in PROFILE_FIELDS if others[name].null_count() < others.height]
+def _fill_profiles(frame: pl.DataFrame, names: Sequence[str], state_of: StateOf) -> None:
+    """Take of each run the first values that events name, where nothing is known of it yet."""
+    said = [name for name in names if frame[name].null_count() < frame.height]
     if not said:
         return
-    firsts = others.group_by("run_id").agg(pl.col(said).drop_nulls().first())
+    firsts = frame.group_by("run_id").agg(pl.col(said).drop_nulls().first())
     for run_id, *values in firsts.iter_rows():
         state = state_of(run_id)
         for name, value in zip(said, values, strict=True):

@@ -134,7 +134,10 @@ PROFILE_FIELDS: tuple[str, ...] = tuple(
     each.name
     for each in fields(RunState)[1 : [each.name for each in fields(RunState)].index("status")]
 )
-"""Fields that a run says of itself: the first `run.started` wins, later updates override."""
+"""Fields that a run says of itself: the first `run.started` wins, later updates override.
+
+Nobody overrides the project.
+"""
 
 TOKEN_FIELDS = (
     "input_tokens",

@@ -45,10 +45,16 @@ def _listed(words: Iterable[str]) -> str:
 
 
 def _profile_field(name: str) -> str:
-    """The latest override, else the first start, else whoever said it first."""
+    """The latest override, else the first start, else whoever said it first.
+
+    Nobody overrides the project.
+    """
+    first = f'arg_min({name}, if(starts, -1, "offset"))'
+    if name == "project":
+        return f"           {first} as {name}"
     return (
         f"           coalesce(arg_max({name}, by_time) filter (overrides),\n"
-        f'                    arg_min({name}, if(starts, -1, "offset"))) as {name}'
+        f"                    {first}) as {name}"
     )
 
 

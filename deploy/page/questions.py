@@ -69,7 +69,8 @@ def one_run(lake: LakeQueries, run_id: str, project: str | None) -> dict[str, An
     )
     children = lake.rows(
         "select run_id, agent_name, status, started_at, duration_ms, tree_cost_usd, errors "
-        f"from runs where parent_run_id = ? order by started_at limit {RUNS_SHOWN}",
-        [run_id],
+        "from runs where parent_run_id = ? and project is not distinct from coalesce(?, project) "
+        f"order by started_at limit {RUNS_SHOWN}",
+        [run_id, project],
     )
     return {"run": run, "events": events, "children": children}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from runfold.processors.dedupe import drop_duplicates
 from runfold.processors.fold import fold
 from runfold.processors.fold_columns import fold_frame
 from runfold.schemas.codec.arrow import states_to_table
-from runfold.schemas.event import LoggedEvent
+from runfold.schemas.event import Event, LoggedEvent
 from runfold.schemas.run_state import RunState
 from tests.event_strategies import frame_of, logs
 
@@ -53,3 +54,30 @@ def test_folding_in_batches_equals_folding_event_by_event(
     one_by_one = fold_one_by_one(log)
     in_batches = fold_in_batches(log, cuts)
     assert as_written(in_batches) == as_written(one_by_one)
+
+
+AT = 1_763_700_000_000_000
+
+
+def said(offset: int, event_type: str, project: str | None) -> LoggedEvent:
+    event = Event(
+        event_id=f"e-{offset}", run_id="run", event_type=event_type, occurred_at=AT, project=project
+    )
+    return LoggedEvent(event, offset, AT)
+
+
+@pytest.mark.parametrize(
+    ("log", "project"),
+    [
+        ([("run.started", "ours"), ("run.updated", "theirs"), ("run.ended", "theirs")], "ours"),
+        ([("run.started", None), ("run.updated", "ours"), ("llm.called", "theirs")], "ours"),
+        ([("run.started", None), ("llm.called", "ours"), ("run.updated", "theirs")], "ours"),
+        ([("llm.called", "theirs"), ("run.started", "ours"), ("run.started", "late")], "ours"),
+    ],
+)
+def test_a_run_stays_in_the_project_that_it_started_in(
+    log: list[tuple[str, str | None]], project: str
+) -> None:
+    events = [said(offset, *each) for offset, each in enumerate(log)]
+    for states in (fold_one_by_one(events), fold_in_batches(events, set())):
+        assert states["run"].project == project

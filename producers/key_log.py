@@ -73,6 +73,8 @@ class KeyLog:
                 await ensure_topics(self._bootstrap, [KEYS], patience=_PATIENCE)
                 with broker_errors(self._bootstrap):
                     async with self._consumer() as consumer:
+                        if not consumer.assignment():
+                            raise BrokerUnavailable(f"topic {KEYS.name} is not known there yet")
                         await _read_to_end(consumer, put)
                         on_complete()
                         while True:

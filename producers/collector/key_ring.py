@@ -23,8 +23,9 @@ class KeyRing:
     """Lets in who presents a key that the topic of keys holds; an `Access`.
 
     Shape: until the topic was read once (`is_complete`) nobody comes in. An address that presents
-    wrong keys is heard again after a while only, except with keys that it was let in with before:
-    others may be behind the same address.
+    wrong keys is heard again after a while only, since a key that was taken over may be a weak one.
+    Keys of our own, which nobody guesses, and those that were let in before always come in: others
+    may be behind the same address.
     """
 
     def __init__(
@@ -67,16 +68,15 @@ class KeyRing:
         if presented is None:
             raise KeyRefused("a key is needed", missing=True)
         digest = digest_of(presented)
-        self._hear(peer, digest)
         key = self._find(presented, digest)
-        if key is None or not key.allows(scope):
+        if key is None or id_within(presented) != key.key_id:
+            self._hear(peer, digest)
+        if key is None:
             self._failures.take(peer, self._monotonic())
-            raise KeyRefused(
-                "the key is unknown, revoked or expired"
-                if key is None
-                else f"key {key.key_id} does not allow {scope.value}"
-            )
+            raise KeyRefused("the key is unknown, revoked or expired")
         self._remember(peer, digest)
+        if not key.allows(scope):
+            raise KeyRefused(f"key {key.key_id} does not allow {scope.value}")
         self._limit(key)
         return Caller(key.key_id, key.project, key.host)
 

@@ -8,11 +8,15 @@ import ssl
 from pathlib import Path
 
 import httpx
+import pytest
 import trustme
+from aiokafka import AIOKafkaConsumer
 from typer.testing import CliRunner
 
 from runfold.deploy.cli.app import app
 from runfold.deploy.embedded import KafkaServer
+from runfold.producers.key_log import KeyLog
+from runfold.schemas.access_key import AccessKey
 from tests.collector_process import CollectorProcess
 from tests.integration.stack_parts import WAIT_SECONDS, wait_until
 
@@ -92,6 +96,25 @@ def test_a_key_is_made_limited_rotated_and_revoked_at_all_collectors_within_seco
         assert presented.partition("_")[2].partition("_")[2] not in logs + everything
     [stored] = [each for each in asyncio.run(plain.events()) if each.run_id == "r"]
     assert (stored.project, stored.host) == ("shop", "h1")
+
+
+async def test_keys_are_followed_where_the_broker_hears_late_of_their_topic(
+    kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await asyncio.to_thread(typed, kafka, "create", "-f", "json")
+    heard = AIOKafkaConsumer.topics
+    late = [set[str]()]
+
+    async def topics(consumer: AIOKafkaConsumer) -> set[str]:
+        listed = await heard(consumer)
+        return late.pop() if late else listed
+
+    monkeypatch.setattr(AIOKafkaConsumer, "topics", topics)
+    found: dict[str, AccessKey | None] = {}
+    complete = asyncio.Event()
+    async with KeyLog(kafka.bootstrap).following(found.__setitem__, complete.set):
+        await asyncio.wait_for(complete.wait(), WAIT_SECONDS)
+    assert json.loads(made)[0]["key_id"] in found
 
 
 def test_a_wrong_use_is_refused_with_its_name(kafka: KafkaServer) -> None:

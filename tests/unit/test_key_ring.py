@@ -142,21 +142,32 @@ def test_who_guesses_is_not_heard_for_a_while_but_who_was_let_in_before_is(
     ring: KeyRing, clock: Clock
 ) -> None:
     key, secret = make(clock)
-    fresh, unseen = make(clock)
     ring.put(key.key_id, key)
-    ring.put(fresh.key_id, fresh)
-    ring.admit(secret, Scope.INGEST, PEER)
+    for token in ("seen", "unseen"):
+        ring.put(token, AccessKey(token, digest_of(token), (Scope.INGEST,), clock.us))
+    ring.admit("seen", Scope.INGEST, PEER)
     for guess in range(20):
         with pytest.raises(KeyRefused):
             ring.admit(f"rfk_{key.key_id}_{guess}", Scope.INGEST, PEER)
-    for presented in ("guess", unseen):
+    for presented in ("guess", "unseen", f"rfk_{key.key_id}_guess"):
         with pytest.raises(Problem, match="wrong keys") as locked:
             ring.admit(presented, Scope.INGEST, PEER)
         assert locked.value.status == 429
-    ring.admit(secret, Scope.INGEST, PEER)
-    ring.admit(unseen, Scope.INGEST, "10.0.0.8")
+    ring.admit("seen", Scope.INGEST, PEER)
+    ring.admit("unseen", Scope.INGEST, "10.0.0.8")
+    ring.admit(secret, Scope.INGEST, PEER)  # nobody guesses one of ours
     clock.seconds += 3
-    ring.admit(unseen, Scope.INGEST, PEER)
+    ring.admit("unseen", Scope.INGEST, PEER)
+
+
+def test_a_key_that_allows_less_is_no_guess(ring: KeyRing, clock: Clock) -> None:
+    key, secret = make(clock, Scope.READ)
+    ring.put(key.key_id, key)
+    ring.put("ab", AccessKey("ab", digest_of("tok-1"), (Scope.INGEST,), clock.us))
+    for _ in range(30):
+        with pytest.raises(KeyRefused, match="does not allow ingest"):
+            ring.admit(secret, Scope.INGEST, PEER)
+    ring.admit("tok-1", Scope.INGEST, PEER)
 
 
 @given(steps=st.lists(st.floats(0, 5), max_size=60), rate=st.floats(0.1, 50))

@@ -14,12 +14,15 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runfold.producers.collector.collector import Collector
+from runfold.producers.collector.standing import prometheus_answer
 
-_PASSED_ON = frozenset({"/healthz", "/readyz", "/metrics"})
+_PASSED_ON = frozenset({"/healthz", "/readyz"})
 
 
 class HealthPort:
     """Serves `GET /` and what `standing_routes` has at one port; at others the whole application.
+
+    `/metrics` is Prometheus' here for everybody: no client of the runs API asks at this port.
 
     Shape: `port` is known once somebody listens; None is no such port. A connection ends with its
     answer, so that probes hold up no drain.
@@ -48,10 +51,12 @@ class HealthPort:
             await self._answer(scope)(scope, receive, closing)
 
     def _answer(self, scope: Scope) -> Response:
-        if scope["path"] != "/":
+        if scope["path"] not in ("/", "/metrics"):
             return Response("404 page not found\n", 404, media_type="text/plain")
         if scope["method"] not in ("GET", "HEAD"):
             return Response(status_code=405, headers={"Allow": "GET, HEAD"})
+        if scope["path"] == "/metrics":
+            return prometheus_answer(self._collector)
         draining = self._collector.draining.begun
         said = {
             "status": "Server not available" if draining else "Server available",

@@ -96,8 +96,11 @@ class LogWriter:
             await discard_producer(connection.producer)
 
     async def connect(self) -> None:
-        """Return when Kafka answers. Raises: BrokerUnavailable (retry)."""
-        await self._connected()
+        """Return when Kafka answers, asked anew each time. Raises: BrokerUnavailable (retry)."""
+        connection = await self._connected()
+        with broker_errors(self.bootstrap):
+            async with asyncio.timeout(self._patience_seconds):
+                await connection.producer.client.fetch_all_metadata()
 
     async def append(self, records: Sequence[Record]) -> list[Placed]:
         """Return when all are acknowledged: for each its place.

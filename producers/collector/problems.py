@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from fastapi.routing import APIRoute
 from runfold.schemas.errors import BrokerUnavailable, CollectorBusy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # not frozen: contextlib sets the traceback of what passes through a block
 class Problem(Exception):
     """Why a request is answered with an error.
 
@@ -35,7 +36,7 @@ class Problem(Exception):
         """Return the headers, with Retry-After in whole seconds where there is one."""
         headers = dict(self.headers)
         if self.retry_after is not None:
-            headers["Retry-After"] = str(max(1, round(self.retry_after.total_seconds())))
+            headers["Retry-After"] = str(max(1, ceil(self.retry_after.total_seconds())))
         return headers
 
 

@@ -85,6 +85,8 @@ def test_what_was_begun_is_finished_at_a_sigterm_and_a_second_one_ends_at_once(
     with CollectorProcess(kafka.bootstrap, topic_name, tmp_path) as collector:
         assert httpx.get(f"{collector.health_url}/").json()["status"] == "Server available"
         assert httpx.get(f"{collector.health_url}/api/v1/events").status_code == 404
+        counts = httpx.get(f"{collector.health_url}/metrics", headers={"Accept": "*/*"})
+        assert "runfold_collector_requests_total" in counts.text
         deliver(collector, 1, 2)
         with half_a_request(collector, line(3)) as client:
             collector.process.terminate()
@@ -145,11 +147,11 @@ def test_without_kafka_clients_are_told_to_come_back_and_nobody_complains(
     with CollectorProcess(broker.bootstrap, topic_name, tmp_path) as collector:
         deliver(collector, 1)
         broker.pause()
+        for url in (f"{collector.health_url}/readyz", f"{collector.url}/api/v1/health"):
+            assert httpx.get(url, timeout=60).status_code == 503  # before anybody has sent
         refused = post(collector, 2, 3, 4)
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
-        ready = f"{collector.health_url}/readyz"
-        wait_until(lambda: httpx.get(ready, timeout=60).status_code == 503)
         broker.resume()
         deliver(collector, 2, 3, 4)
         assert collector.stop() == 0

@@ -20,7 +20,7 @@ _CORS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Invalid(Exception):
     """A body is not taken; `issues` say why, field by field."""
 

@@ -87,23 +87,24 @@ async def _answer(collector: Collector, request: Request) -> Response:
     query = request.query_params.get("query", "").encode("utf-8", "replace")
     asked = parse_statement(query, await collector.body(request))
     if isinstance(asked, Insert):
-        await _insert(collector, caller, asked)
-        return PlainTextResponse("")
+        return await _insert(collector, caller, asked)
     given = request.query_params.get("default_format", "")
     return PlainTextResponse(answer_to(asked, given))
 
 
-async def _insert(collector: Collector, caller: Caller, insert: Insert) -> None:
+async def _insert(collector: Collector, caller: Caller, insert: Insert) -> Response:
     if not insert.rows.strip():
-        return
+        return PlainTextResponse("")
     try:
         signal, batch = read_rows(insert.rows)
     except ValueError as error:
         message = f"Cannot parse input: {error}: (into {insert.table})"
         raise ClickHouseError(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED", message) from error
     outcome = await take(collector, caller, Rows(signal, insert.rows, True, batch), api=API)
-    if outcome.rejected:
-        structlog.get_logger(__name__).warning("rows kept aside", told=outcome.message)
+    if not outcome.rejected:
+        return PlainTextResponse("")
+    structlog.get_logger(__name__).warning("rows kept aside", told=outcome.message)
+    return PlainTextResponse(f"Rows not taken: {outcome.rejected}. {outcome.message}\n")
 
 
 def _admitted(collector: Collector, request: Request) -> Caller:
@@ -136,7 +137,9 @@ def _failed(error: ClickHouseError) -> Response:
 
 
 def _render(problem: Problem) -> Response:
-    return PlainTextResponse(f"{problem.message}\n", problem.status, problem.all_headers())
+    """Word a problem; 503 in place of 429, at which some of the clients give rows up."""
+    status = 503 if problem.status == 429 else problem.status
+    return PlainTextResponse(f"{problem.message}\n", status, problem.all_headers())
 
 
 _Route = answering(_render)

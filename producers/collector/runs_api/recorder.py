@@ -27,7 +27,7 @@ from runfold.producers.collector.runs_api.models import MadeCommit, NewRun
 from runfold.producers.collector.runs_api.turns import Turns
 from runfold.schemas.errors import BrokerUnavailable, EventRejected
 from runfold.schemas.topic import EVENTS
-from runfold.schemas.vocabulary import TERMINAL_STATUSES
+from runfold.schemas.vocabulary import TERMINAL_STATUSES, DeadLetterReason
 
 API = "runs"
 _ATTEMPTS = 8
@@ -46,9 +46,10 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A run that can never be taken, and why."""
+    """A run that can never be taken, and why; `status` is HTTP's."""
 
     message: str
+    status: int = 413
 
 
 Outcome = Created | Duplicate | Refused
@@ -141,7 +142,8 @@ class RunRecorder:
         for at, event_id in firsts.items():
             place = placed[at]
             if isinstance(place, EventRejected):
-                outcomes[event_id] = Refused(place.message)
+                is_other = place.reason == DeadLetterReason.OTHER_HOST
+                outcomes[event_id] = Refused(place.message, 403 if is_other else 413)
             else:
                 creating[event_id].places += (place,)
 

@@ -117,8 +117,8 @@ class _RunsApi:
             raise Problem(self._settings.invalid_status, f"Database integrity error: {violation}")
         [outcome] = await self._recorder.create(caller, [record])
         match outcome:
-            case Refused(message):
-                raise Problem(413, message)
+            case Refused(message, status):
+                raise Problem(status, message)
             case Created():
                 told = {"status": "created", "event_id": record.event_id, "run_id": record.run_id}
                 return json_answer(201, told)
@@ -257,6 +257,9 @@ class _RunsApi:
         run = await self._recorder.find(event_id, caller.project)
         if run is None:
             raise _not_found(event_id)
+        if caller.host is not None and run.state.host not in (None, caller.host):
+            message = f"key {caller.key_id} changes runs of {caller.host!r} only"
+            raise Problem(403, f"host {run.state.host!r}: {message}")
         return run
 
     async def _row(self, caller: Caller, event_id: str) -> dict[str, Any]:

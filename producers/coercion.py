@@ -10,9 +10,9 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from runfold.schemas.event import EARLIEST_US, LATEST_US
+
 LONG_MIN, LONG_MAX = -(1 << 63), (1 << 63) - 1
-_EARLIEST_US = 946_684_800_000_000  # 2000-01-01, as in the decoder of batches
-_LATEST_US = 7_258_118_400_000_000  # 2200-01-01
 _EXACT_FLOAT = 1 << 53
 
 
@@ -41,7 +41,7 @@ def occurred_at_us(value: Any) -> int | None:
     if isinstance(value, datetime) and value.tzinfo is not None:
         elapsed = value - datetime(1970, 1, 1, tzinfo=UTC)
         value = elapsed // timedelta(microseconds=1)
-    if type(value) is int and _EARLIEST_US <= value <= _LATEST_US:
+    if type(value) is int and EARLIEST_US <= value <= LATEST_US:
         return value
     return None
 

@@ -88,3 +88,8 @@ class LoggedEvent:
 
 EVENT_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Event))
 REQUIRED_EVENT_FIELDS = EVENT_FIELDS[:4]
+
+EARLIEST_US = 946_684_800_000_000
+"""The begin of the year 2000 UTC: an event that says it happened before is none."""
+LATEST_US = 7_258_118_400_000_000
+"""The begin of the year 2200 UTC: an event that says it happens after is none."""

@@ -21,14 +21,13 @@ from runfold.schemas.codec.encoder import SparseEncoder, encode_long
 from runfold.schemas.codec.framing import EVENT_FRAMING, Framing
 from runfold.schemas.codec.registry import SchemaVersion, latest
 from runfold.schemas.errors import EventRejected
+from runfold.schemas.event import EARLIEST_US, LATEST_US
 from runfold.schemas.record_batch import RecordBatch
 from runfold.schemas.topic import EVENTS
 from runfold.schemas.vocabulary import DeadLetterReason
 
 _SYNC = b"runfold-avro-blk"
 _SUSPECT_ROWS = 128
-_EARLIEST_US = 946_684_800_000_000  # 2000-01-01
-_LATEST_US = 7_258_118_400_000_000  # 2200-01-01
 _UNDECODABLE = (
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,  # a length that points behind the block; polars says it on stderr
@@ -236,7 +235,7 @@ def _reject_invalid(frame: pl.DataFrame, rejected: list[Rejected]) -> pl.DataFra
         .then(pl.lit(DeadLetterReason.MISSING_ID.value))
         .when(pl.col("event_type") == "")
         .then(pl.lit(DeadLetterReason.MISSING_TYPE.value))
-        .when(~time.is_between(_EARLIEST_US, _LATEST_US))
+        .when(~time.is_between(EARLIEST_US, LATEST_US))
         .then(pl.lit(DeadLetterReason.BAD_TIME.value))
     )
     reasons = frame.select(pl.col(ROW), reason.alias("reason"), time.alias("time"))

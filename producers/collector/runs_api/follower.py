@@ -193,5 +193,5 @@ class RunsFollower:
         reached: dict[int, int],
     ) -> bool:
         records = {place.partition: found for place, found in fetched.items()}
-        events = list(lifecycle_events(log.topic_id, records, self._framing))
+        events = list(lifecycle_events(records, self._framing))
         return self.store.apply(log.topic_id, events, reached)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,7 +89,7 @@ class RunRecorder:
             for each in records:
                 creating.setdefault(each.event_id, _Creating(each))
             for _ in range(_ATTEMPTS):
-                creating = await self._settle(creating, outcomes)
+                creating = self._settle(creating, outcomes)
                 if not creating:
                     break
                 await self._write_starts(caller, creating, outcomes)
@@ -103,11 +102,11 @@ class RunRecorder:
                     outcomes[each.event_id] = Duplicate()
             return told
 
-    async def _settle(
+    def _settle(
         self, creating: Mapping[str, _Creating], outcomes: dict[str, Outcome]
     ) -> dict[str, _Creating]:
         """Note what became of the records whose run is there, and return the others."""
-        found = await asyncio.to_thread(self._store.entries, list(creating))
+        found = self._store.entries(list(creating))
         left: dict[str, _Creating] = {}
         for event_id, each in creating.items():
             entry = found.get(event_id)
@@ -123,7 +122,7 @@ class RunRecorder:
     ) -> None:
         candidates = {event_id: names_for(each.record) for event_id, each in creating.items()}
         names = [name for each in candidates.values() for name in each]
-        owners = await asyncio.to_thread(self._store.owners, names)
+        owners = self._store.owners(names)
         events: list[Fields] = []
         firsts: dict[int, str] = {}
         for event_id, each in creating.items():
@@ -155,7 +154,7 @@ class RunRecorder:
         ended = {each.event_id: each for each in records if each.status in TERMINAL_STATUSES}
         events: list[Fields] = []
         for event_id, record in ended.items():
-            run = await asyncio.to_thread(self._store.known, event_id, caller.project)
+            run = self._store.known(event_id, caller.project)
             if run is not None and run.state.status not in TERMINAL_STATUSES:
                 of_run = end_events(record, run.name)
                 events += [] if any(map(is_too_large, of_run)) else of_run
@@ -163,10 +162,10 @@ class RunRecorder:
 
     async def find(self, event_id: str, project: str | None) -> KnownRun | None:
         """Return a run, also one that another collector has just written."""
-        run = await asyncio.to_thread(self._store.known, event_id, project)
+        run = self._store.known(event_id, project)
         if run is None:
             await self._follower.caught_up()
-            run = await asyncio.to_thread(self._store.known, event_id, project)
+            run = self._store.known(event_id, project)
         return run
 
     async def change(self, caller: Caller, run: KnownRun, changes: Mapping[str, Any]) -> None:
@@ -185,7 +184,7 @@ class RunRecorder:
         async with self._turns.of([run.event_id]):
             latest: KnownRun | None = run
             for _ in range(_ATTEMPTS):
-                latest = await asyncio.to_thread(self._store.known, run.event_id, None)
+                latest = self._store.known(run.event_id)
                 if latest is None:  # the topic was made anew meanwhile
                     break
                 events = events_of(latest)
@@ -194,7 +193,7 @@ class RunRecorder:
                 place = (await self._written(caller, events))[-1]
                 if isinstance(place, EventRejected):
                     raise TooLarge(place.message)
-                latest = await asyncio.to_thread(self._store.known, run.event_id, None)
+                latest = self._store.known(run.event_id)
                 if latest is not None and holds(events[-1], place.offset, latest.state):
                     return
         raise BrokerUnavailable("others change this run all the time")

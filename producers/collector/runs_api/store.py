@@ -8,14 +8,21 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from functools import reduce
+from typing import NamedTuple
 
 import orjson
 
 from runfold.producers.collector.runs_api.file import RunsFile
 from runfold.producers.collector.runs_api.mapping import KnownRun
-from runfold.producers.collector.runs_api.rows import instants_of, row_of
+from runfold.producers.collector.runs_api.tables import (
+    FollowedRun,
+    events_of,
+    look_up,
+    write_events,
+    write_reached,
+    write_runs,
+)
 from runfold.schemas.event import Event, LoggedEvent
 from runfold.schemas.lake import LogDescription
 from runfold.schemas.run_state import RunState
@@ -24,8 +31,7 @@ from runfold.schemas.vocabulary import EventType
 Fold = Callable[[RunState | None, LoggedEvent], RunState]
 """The workers' own fold, see `processors.fold`."""
 
-_STATES_AT_HAND = 10_000
-_AT_ONCE = 500
+_RUNS_AT_HAND = 10_000
 _PARTITION_BITS = 10
 
 
@@ -43,7 +49,7 @@ class RunsStore:
     def __init__(self, file: RunsFile, fold: Fold) -> None:
         self.file = file
         self._fold = fold
-        self._states: OrderedDict[str, RunState] = OrderedDict()
+        self._runs: OrderedDict[str, FollowedRun] = OrderedDict()
 
     def begin(self, log: LogDescription) -> dict[int, int]:
         """Return the offsets to follow `log` from; what is of another log is forgotten first."""
@@ -56,7 +62,7 @@ class RunsStore:
             if not any(offsets.values()):
                 for table in ("agent_runs", "followed_runs", "followed_events"):
                     connection.execute(f"delete from {table}")
-        self._states.clear()
+        self._runs.clear()
         return offsets
 
     def apply(
@@ -70,76 +76,82 @@ class RunsStore:
         Shape: events of a partition in their order; `reached` has the next offset of partitions.
         What a commit alone changes does not count as a change.
         """
-        changed = False
-        try:
-            with self.file.writing() as connection:
-                for name, logged in _by_run(events).items():
-                    changed |= self._apply_to_run(connection, name, logged)
-                connection.executemany(
-                    "insert or replace into followed_partitions values (?, ?, ?)",
-                    [(topic_id, partition, offset) for partition, offset in reached.items()],
-                )
-        except BaseException:
-            self._states.clear()  # they are ahead of what is written
-            raise
-        while len(self._states) > _STATES_AT_HAND:
-            self._states.popitem(last=False)
-        return changed
+        by_run = _by_run(events)
+        changed: list[FollowedRun] = []
+        taken: list[LoggedEvent] = []
+        with self.file.writing() as connection:
+            known = self._known(connection, list(by_run))
+            for name, logged in by_run.items():
+                run, new = self._folded(known.get(name), logged)
+                if run is not None and new:
+                    changed.append(run)
+                    taken += new
+            write_events(connection, taken)
+            write_runs(connection, changed)
+            write_reached(connection, topic_id, reached)
+        self._keep_at_hand(changed)
+        return any(each.event.event_type != EventType.COMMIT_ASSOCIATED for each in taken)
 
-    def _apply_to_run(
-        self, connection: sqlite3.Connection, name: str, logged: Sequence[tuple[int, LoggedEvent]]
-    ) -> bool:
-        found = connection.execute(
-            "select event_id, id from followed_runs where name = ?", [name]
-        ).fetchone()
-        event_id, row_id = found if found else (None, 0)
-        state = self._state_of(connection, name) if found else None
-        changed = False
+    def _folded(
+        self, run: FollowedRun | None, logged: Sequence[tuple[int, LoggedEvent]]
+    ) -> tuple[FollowedRun | None, list[LoggedEvent]]:
+        """Return what a run becomes, and which of the events have made it that."""
+        taken: list[LoggedEvent] = []
         for partition, each in logged:
             said = _identity(each.event)
-            if event_id is None:
-                event_id, row_id = said, each.offset << _PARTITION_BITS | partition
-            is_another = said is not None and said != event_id
-            if event_id is None or is_another or (state and each.event.event_id in state.seen):
+            if run is not None:
+                if said not in (None, run.event_id) or each.event.event_id in run.state.seen:
+                    continue
+                run = run._replace(state=self._fold(run.state, each))
+            elif said is not None:
+                row_id = each.offset << _PARTITION_BITS | partition
+                run = FollowedRun(row_id, each.event.run_id, said, self._fold(None, each))
+            else:
                 continue
-            state = self._fold(state, each)
-            connection.execute(
-                "insert or replace into followed_events values (?, ?, ?, ?)",
-                (name, each.offset, each.recorded_at, _packed(each.event)),
-            )
-            changed |= each.event.event_type != EventType.COMMIT_ASSOCIATED
-        if state is not None and event_id is not None:
-            self._states[name] = state
-            self._states.move_to_end(name)
-            _write(connection, name, event_id, row_id, state)
-        return changed
+            taken.append(each)
+        return run, taken
 
-    def _state_of(self, connection: sqlite3.Connection, name: str) -> RunState | None:
-        state = self._states.get(name)
-        if state is None:
-            for packed, offset, recorded_at in connection.execute(
-                'select event, "offset", recorded_at from followed_events where name = ? '
-                'order by "offset"',
-                [name],
-            ):
-                event = Event(**orjson.loads(packed))
-                state = self._fold(state, LoggedEvent(event, offset, recorded_at))
-        return state
+    def _known(
+        self, connection: sqlite3.Connection, names: Sequence[str]
+    ) -> dict[str, FollowedRun]:
+        """Return the runs of those names that are there, from the file where not at hand."""
+        known = {name: run for name in names if (run := self._runs.get(name)) is not None}
+        found = look_up(
+            connection,
+            "select name, event_id, id from followed_runs where name in ({})",
+            [name for name in names if name not in known],
+        )
+        for name, event_id, row_id in found:
+            state: RunState | None = None
+            state = reduce(self._fold, events_of(connection, name), state)
+            if state is not None:
+                known[name] = FollowedRun(row_id, name, event_id, state)
+        return known
+
+    def _keep_at_hand(self, runs: Iterable[FollowedRun]) -> None:
+        """Spare runs that have just changed from being folded anew, once they are written."""
+        for each in runs:
+            self._runs[each.name] = each
+            self._runs.move_to_end(each.name)
+        while len(self._runs) > _RUNS_AT_HAND:
+            self._runs.popitem(last=False)
 
     def entries(self, event_ids: Sequence[str]) -> dict[str, Entry]:
         """Return those of the runs that are there."""
-        found = self._look_up(
-            "select event_id, name, id from followed_runs f where event_id in ({}) "
-            "and exists (select 1 from agent_runs a where a.id = f.id)",
-            event_ids,
-        )
-        return {event_id: Entry(name, *_place(row_id)) for event_id, name, row_id in found}
+        with self.file.reading() as connection:
+            found = look_up(
+                connection,
+                "select event_id, name, id from followed_runs f where event_id in ({}) "
+                "and exists (select 1 from agent_runs a where a.id = f.id)",
+                event_ids,
+            )
+            return {event_id: Entry(name, *_place(row_id)) for event_id, name, row_id in found}
 
     def owners(self, names: Sequence[str]) -> dict[str, str]:
         """Return the `event_id` of each of the names of the log that a run has."""
-        return dict(
-            self._look_up("select name, event_id from followed_runs where name in ({})", names)
-        )
+        with self.file.reading() as connection:
+            query = "select name, event_id from followed_runs where name in ({})"
+            return dict(look_up(connection, query, names))
 
     def known(self, event_id: str, project: str | None = None) -> KnownRun | None:
         """Return a run with its state, None where there is none, or not in the project."""
@@ -147,19 +159,10 @@ class RunsStore:
         if entry is None:
             return None
         with self.file.reading() as connection:
-            state = self._state_of(connection, entry.name)
-        if state is None or (project is not None and state.project != project):
+            run = self._known(connection, [entry.name]).get(entry.name)
+        if run is None or (project is not None and run.state.project != project):
             return None
-        return KnownRun(event_id, entry.name, state)
-
-    def _look_up(self, query: str, wanted: Sequence[str]) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = []
-        with self.file.reading() as connection:
-            for at in range(0, len(wanted), _AT_ONCE):
-                part = wanted[at : at + _AT_ONCE]
-                marks = ", ".join("?" * len(part))
-                rows += map(tuple, connection.execute(query.format(marks), part))
-        return rows
+        return KnownRun(event_id, run.name, run.state)
 
 
 def _by_run(
@@ -169,33 +172,6 @@ def _by_run(
     for partition, each in events:
         runs.setdefault(each.event.run_id, []).append((partition, each))
     return runs
-
-
-def _write(
-    connection: sqlite3.Connection, name: str, event_id: str, row_id: int, state: RunState
-) -> None:
-    """Write a run; of runs that name one `event_id` the first in the log is the one that shows."""
-    row = row_of(name, event_id, state)
-    created_us, started_us = instants_of(row, state)
-    address = state.attributes.get("git_url")
-    connection.execute(
-        "insert or replace into followed_runs values (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            row_id, name, event_id, state.first_recorded_at, created_us, started_us, state.project,
-            address if isinstance(address, str) else None,
-        ),
-    )  # fmt: skip
-    [(first,)] = connection.execute(
-        "select id from followed_runs where event_id = ? order by recorded_us, id limit 1",
-        [event_id],
-    )
-    if first == row_id:
-        row = {"id": row_id, **row}
-        connection.execute(
-            f"insert or replace into agent_runs ({', '.join(row)}) "
-            f"values ({', '.join('?' * len(row))})",
-            list(row.values()),
-        )
 
 
 def _place(row_id: int) -> tuple[int, int]:
@@ -210,7 +186,3 @@ def _identity(event: Event) -> str | None:
         return None
     found = attributes.get("event_id") if isinstance(attributes, dict) else None
     return found if isinstance(found, str) else None
-
-
-def _packed(event: Event) -> bytes:
-    return orjson.dumps({key: value for key, value in asdict(event).items() if value is not None})

@@ -5,6 +5,7 @@ Each API that the collector serves has its own form of an error; `answering` giv
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -59,7 +60,9 @@ def answering(render: Render, render_invalid: RenderInvalid | None = None) -> ty
 
     class AnsweringRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Any]:
-            handle = super().get_route_handler()
+            # FastAPI would look for parameters that a handler of the request alone does not have.
+            takes_request_alone = list(inspect.signature(self.endpoint).parameters) == ["request"]
+            handle = self.endpoint if takes_request_alone else super().get_route_handler()
 
             async def answer(request: Request) -> Response:
                 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -91,6 +92,7 @@ async def serve(
 
     Raises: ConfigurationError where nobody can listen at an address.
     """
+    _spare_the_garbage_collector()
     with ExitStack() as closing:
         sockets = [closing.enter_context(listen(each)) for each in serving.addresses]
         door = None if serving.health is None else closing.enter_context(listen(serving.health))
@@ -113,6 +115,13 @@ async def serve(
             config, collector, serving.certificate, door, lambda: on_listening(listening)
         )
         await server.serve(sockets=sockets)
+
+
+def _spare_the_garbage_collector() -> None:
+    """Look for reference cycles rarely: there are few, and many objects that stay."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
 
 
 def listen(address: Address) -> socket.socket:

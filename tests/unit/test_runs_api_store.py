@@ -246,7 +246,7 @@ def test_a_damaged_file_or_one_of_another_version_is_made_anew(tmp_path: Path) -
     with RunsFile(path) as file:
         file._writer.execute("pragma user_version = 99")
         file._writer.execute("create table theirs (x)")
-    with RunsFile(path) as file, file.reading() as connection:
-        names = {name for (name,) in connection.execute("select name from sqlite_master")}
+    with RunsFile(path) as file:
+        names = {name for (name,) in file.reader().execute("select name from sqlite_master")}
     assert "theirs" not in names
     assert {"agent_runs", "run_events", "commits", "followed_runs"} <= names

@@ -64,19 +64,14 @@ class RunsFile:
             self._writer.execute("begin immediate")
             yield self._writer
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give this thread's connection, which sees one state of the file in the block."""
+    def reader(self) -> sqlite3.Connection:
+        """Return this thread's connection, which each query of sees what is written by then."""
         connection: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
         if connection is None:
             connection = self._of_thread.connection = _connected(self.path)
             connection.execute("pragma query_only = on")
             self._readers.append(connection)
-        connection.execute("begin")
-        try:
-            yield connection
-        finally:
-            connection.execute("rollback")
+        return connection
 
     def close(self) -> None:
         """Close all connections and let the file go."""

@@ -116,5 +116,4 @@ class RunQueries:
             self._generation += 1
 
     def _rows(self, query: str, asked: Mapping[str, Any]) -> list[sqlite3.Row]:
-        with self._file.reading() as connection:
-            return connection.execute(query, asked).fetchall()
+        return self._file.reader().execute(query, asked).fetchall()

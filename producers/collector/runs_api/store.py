@@ -138,28 +138,25 @@ class RunsStore:
 
     def entries(self, event_ids: Sequence[str]) -> dict[str, Entry]:
         """Return those of the runs that are there."""
-        with self.file.reading() as connection:
-            found = look_up(
-                connection,
-                "select event_id, name, id from followed_runs f where event_id in ({}) "
-                "and exists (select 1 from agent_runs a where a.id = f.id)",
-                event_ids,
-            )
-            return {event_id: Entry(name, *_place(row_id)) for event_id, name, row_id in found}
+        found = look_up(
+            self.file.reader(),
+            "select event_id, name, id from followed_runs f where event_id in ({}) "
+            "and exists (select 1 from agent_runs a where a.id = f.id)",
+            event_ids,
+        )
+        return {event_id: Entry(name, *_place(row_id)) for event_id, name, row_id in found}
 
     def owners(self, names: Sequence[str]) -> dict[str, str]:
         """Return the `event_id` of each of the names of the log that a run has."""
-        with self.file.reading() as connection:
-            query = "select name, event_id from followed_runs where name in ({})"
-            return dict(look_up(connection, query, names))
+        query = "select name, event_id from followed_runs where name in ({})"
+        return dict(look_up(self.file.reader(), query, names))
 
     def known(self, event_id: str, project: str | None = None) -> KnownRun | None:
         """Return a run with its state, None where there is none, or not in the project."""
         entry = self.entries([event_id]).get(event_id)
         if entry is None:
             return None
-        with self.file.reading() as connection:
-            run = self._known(connection, [entry.name]).get(entry.name)
+        run = self._known(self.file.reader(), [entry.name]).get(entry.name)
         if run is None or (project is not None and run.state.project != project):
             return None
         return KnownRun(event_id, run.name, run.state)

@@ -47,7 +47,10 @@ def write_events(connection: sqlite3.Connection, events: Iterable[LoggedEvent]) 
     """Keep the events of runs, so that their states can be folded again."""
     connection.executemany(
         "insert into followed_events values (?, ?, ?, ?) on conflict do nothing",
-        [(each.event.run_id, each.offset, each.recorded_at, _packed(each.event)) for each in events],
+        [
+            (each.event.run_id, each.offset, each.recorded_at, _packed(each.event))
+            for each in events
+        ],
     )
 
 

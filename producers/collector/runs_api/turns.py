@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 
@@ -17,10 +17,15 @@ class Turns:
     @asynccontextmanager
     async def of(self, names: Iterable[str]) -> AsyncIterator[None]:
         """Hold all of `names` in the block; taken in order, so that nobody waits for ever."""
-        async with AsyncExitStack() as held:
+        held: list[asyncio.Lock] = []
+        try:
             for name in sorted(set(names)):
                 lock = self._locks.get(name)
                 if lock is None:
                     lock = self._locks[name] = asyncio.Lock()
-                await held.enter_async_context(lock)
+                await lock.acquire()
+                held.append(lock)
             yield
+        finally:
+            for lock in held:
+                lock.release()

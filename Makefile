@@ -10,7 +10,10 @@ TYPES := build/types/runfold
 
 .PHONY: help
 help: ## Show this list.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' \
+		$(firstword $(MAKEFILE_LIST))
+
+## The stack on this machine (what destroys data asks first, or takes FORCE=1)
 
 .PHONY: install
 install: $(VENV)/.installed ## Install runfold and its tools into .venv.
@@ -24,6 +27,84 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 .PHONY: start
 start: install ## Install, start the stack, import your sessions (or a demo), show the runs, keep running.
 	@exec $(BIN)/runfold quickstart
+
+RUNFOLD := $(BIN)/runfold
+BACKUP ?= backups
+SURE = @test "$(FORCE)" = 1 || { printf '%s Type yes: ' "$(ABOUT)"; read answer && test "$$answer" = yes; } \
+	|| { echo 'nothing was done'; exit 1; }
+
+.PHONY: stop
+stop: install ## Stop the stack; nothing is lost.
+	$(RUNFOLD) down
+
+.PHONY: restart
+restart: stop ## Stop the stack and start it again, in the foreground.
+	@exec $(RUNFOLD) up
+
+.PHONY: logs
+logs: install ## Show what the parts log, and follow (PART=kafka for one alone).
+	@$(RUNFOLD) logs --follow $(PART)
+
+.PHONY: status
+status: install ## Show what runs, and how far the lake is behind.
+	@$(RUNFOLD) status
+
+.PHONY: health
+health: install ## Check every part; exits with 1 where something is wrong.
+	@$(RUNFOLD) doctor
+
+.PHONY: dashboard
+dashboard: install ## Open the page of the running stack.
+	@$(RUNFOLD) status --format json | $(BIN)/python -c 'import json, sys, webbrowser; \
+		page = json.load(sys.stdin).get("page") or sys.exit("no stack runs: make start"); \
+		print(page); webbrowser.open_new_tab(page)'
+
+.PHONY: demo
+demo: install ## Publish a made-up fleet of agents to the running stack.
+	@$(RUNFOLD) demo
+
+.PHONY: query
+query: install ## Ask the lake by SQL, line by line (SQL="select …" for one).
+	@$(RUNFOLD) query $(if $(SQL),"$$SQL")
+
+.PHONY: query-traces
+query-traces: install ## Show the last ten spans.
+	@$(RUNFOLD) query "select occurred_at, coalesce(events.project, runs.project) as project, \
+		coalesce(events.name, event_type) as span, events.status from events left join runs using (run_id) \
+		where event_type = 'span.ended' or events.trace_id is not null \
+		and event_type in ('run.ended', 'tool.ended', 'llm.called') order by occurred_at desc limit 10"
+
+.PHONY: query-stats
+query-stats: install ## Show events and errors of each project.
+	@$(RUNFOLD) query "select coalesce(runs.project, runs.agent_name) as project, count(*) as events, \
+		count(*) filter (where event_type = 'error.raised' or events.status in ('failure', 'error')) as errors \
+		from events left join runs using (run_id) group by 1 order by 2 desc"
+
+.PHONY: backup
+backup: install ## Back up lake, dead letters and keys to BACKUP=backups, while all runs.
+	$(RUNFOLD) backup $(BACKUP)
+
+.PHONY: restore
+restore: ABOUT = This replaces the lake of the stack by that of $(BACKUP).
+restore: install ## Replace the lake under ~/.runfold by BACKUP=backups; Kafka stays as it is.
+	$(SURE)
+	-$(RUNFOLD) down
+	$(RUNFOLD) restore $(BACKUP) --replace --lake-only
+
+.PHONY: reset
+reset: ABOUT = This deletes every event, run and dead letter of the stack.
+reset: install ## Stop the stack and delete all its data.
+	$(SURE)
+	-$(RUNFOLD) down
+	$(RUNFOLD) reset --yes
+
+.PHONY: clean
+clean: ABOUT = This removes .venv and build; your data stays.
+clean: ## Remove what was installed and built here; the data under ~/.runfold stays.
+	$(SURE)
+	rm -rf $(VENV) $(VENV)-bench build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info
+
+## For who works on runfold
 
 .PHONY: test
 test: lint types ## Install, lint, check types, run all tests against a real Apache Kafka.
@@ -70,7 +151,7 @@ chart: install ## Render the Helm chart anew for its test (needs helm).
 	$(BIN)/python -m tests.render_chart
 
 .PHONY: browser
-browser: ## Install Debian's Chromium, which the tests of the page need, where there is none (as root).
+browser: ## Install Debian's Chromium, which the tests of the page need (as root).
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium chromium-driver >/dev/null; }
 
@@ -94,71 +175,3 @@ pin: install ## Pin the newest versions that pyproject.toml allows.
 		--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--output-file build/constraints.txt pyproject.toml
 	grep -v '^runfold @' build/constraints.txt > constraints.txt
-
-# The stack on this machine. What destroys data asks first, or takes FORCE=1.
-
-RUNFOLD := $(BIN)/runfold
-BACKUP ?= backups
-SURE = @test "$(FORCE)" = 1 || { printf '%s Type yes: ' $(1); read answer && test "$$answer" = yes; } \
-	|| { echo 'nothing was done'; exit 1; }
-
-.PHONY: stop
-stop: install ## Stop the stack; nothing is lost.
-	$(RUNFOLD) down
-
-.PHONY: restart
-restart: stop ## Stop the stack and start it again, in the foreground.
-	@exec $(RUNFOLD) up
-
-.PHONY: logs
-logs: install ## Show what the parts log, and follow (PART=kafka for one).
-	@$(RUNFOLD) logs --follow $(PART)
-
-.PHONY: status
-status: install ## Show what runs, and how far the lake is behind.
-	@$(RUNFOLD) status
-
-.PHONY: health
-health: install ## Check every part; exits with 1 where something is wrong.
-	@$(RUNFOLD) doctor
-
-.PHONY: dashboard
-dashboard: install ## Open the page of the running stack.
-	@$(BIN)/python -m webbrowser -t "$(DASHBOARD)" >/dev/null; echo "$(DASHBOARD)"
-DASHBOARD ?= http://127.0.0.1:8765/
-
-.PHONY: query
-query: install ## Ask the lake by SQL, line by line (SQL="select …" for one).
-	@$(RUNFOLD) query $(if $(SQL),"$(SQL)")
-
-.PHONY: query-traces
-query-traces: install ## Show the last ten spans.
-	@$(RUNFOLD) query "select occurred_at, project, name as span, status from events \
-		where event_type = 'span.ended' or trace_id is not null order by occurred_at desc limit 10"
-
-.PHONY: query-stats
-query-stats: install ## Show events and errors of each project.
-	@$(RUNFOLD) query "select coalesce(project, agent_name) as project, count(*) as events, \
-		count(*) filter (where event_type = 'error.raised' or status in ('failure', 'error')) as errors \
-		from events group by 1 order by 2 desc"
-
-.PHONY: backup
-backup: install ## Back up lake, dead letters and keys to BACKUP=backups, while all runs.
-	$(RUNFOLD) backup $(BACKUP)
-
-.PHONY: restore
-restore: install ## Replace the lake under ~/.runfold by BACKUP=backups; Kafka stays as it is.
-	$(call SURE,'This replaces the lake of the stack by that of $(BACKUP).')
-	-$(RUNFOLD) down
-	$(RUNFOLD) restore $(BACKUP) --replace --lake-only
-
-.PHONY: reset
-reset: install ## Stop the stack and delete all its data.
-	$(call SURE,'This deletes every event, run and dead letter of the stack.')
-	-$(RUNFOLD) down
-	$(RUNFOLD) reset --yes
-
-.PHONY: clean
-clean: ## Remove what was installed and built here; the data under ~/.runfold stays.
-	$(call SURE,'This removes .venv and build; your data stays.')
-	rm -rf $(VENV) $(VENV)-bench build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

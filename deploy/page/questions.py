@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from runfold.schemas.vocabulary import RunStatus
 from runfold.sinks.query import LakeQueries
 
 RUNS_SHOWN = 100
+AGENTS_SHOWN = 12
+"""Until all are asked for."""
 EVENTS_SHOWN = 500
 FILTERS = ("agent_name", "status", "project")
 """The columns of `runs` by which the overview may be narrowed."""
@@ -18,7 +21,9 @@ _LAST_DAY = "started_at > now() - interval 1 day"
 Rows = list[dict[str, Any]]
 
 
-def fleet(lake: LakeQueries, narrowed: Mapping[str, str], project: str | None) -> dict[str, Any]:
+def fleet(
+    lake: LakeQueries, narrowed: Mapping[str, str], project: str | None, *, all_agents: bool = False
+) -> dict[str, Any]:
     """Return figures of the last day, the agents, and the newest runs.
 
     Shape: `narrowed` has values for some of FILTERS; of other projects than `project` nothing is
@@ -36,11 +41,12 @@ def fleet(lake: LakeQueries, narrowed: Mapping[str, str], project: str | None) -
         f"from runs where {_LAST_DAY} and {where}",
         values,
     )[0]
+    most = "" if all_agents else f"limit {AGENTS_SHOWN + 1}"
     agents = lake.rows(
         f"select agent_name, count(*) as runs, count(*) filter (status in {_BAD}) as bad, "
         f"sum(cost_usd) as cost_usd, sum(total_tokens)::bigint as tokens, "
         f"max(last_seen_at) as last_seen_at from runs where {where} "
-        "group by 1 order by last_seen_at desc limit 50",
+        f"group by 1 order by last_seen_at desc, agent_name {most}",
         values,
     )
     runs = lake.rows(
@@ -49,7 +55,14 @@ def fleet(lake: LakeQueries, narrowed: Mapping[str, str], project: str | None) -
         f"from runs where {where} order by started_at desc nulls last, run_id limit {RUNS_SHOWN}",
         values,
     )
-    return {"figures": figures, "agents": agents, "runs": runs, "narrowed": wanted}
+    shown = agents if all_agents else agents[:AGENTS_SHOWN]
+    return {
+        "figures": figures,
+        "agents": shown,
+        "more_agents": f"?{urlencode(wanted | {'agents': 'all'})}" if shown != agents else "",
+        "runs": runs,
+        "narrowed": wanted,
+    }
 
 
 def one_run(lake: LakeQueries, run_id: str, project: str | None) -> dict[str, Any] | None:

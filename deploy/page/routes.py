@@ -92,11 +92,12 @@ def page_routes(collector: Collector, lake: LakePath) -> APIRouter:
         return Response(_REFRESH, media_type="text/javascript", headers=_SAFE)
 
     def overview(request: Request) -> HTMLResponse:
+        all_agents = request.query_params.get("agents") == "all"
         narrowed = {name: request.query_params.get(name, "") for name in FILTERS}
 
         def ask(caller: Caller) -> tuple[str, dict[str, Any]]:
             with open_lake(lake) as queries:
-                return "fleet.html", fleet(queries, narrowed, caller.project)
+                return "fleet.html", fleet(queries, narrowed, caller.project, all_agents=all_agents)
 
         return shown(request, ask)
 

@@ -18,6 +18,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from runfold.deploy.page.questions import AGENTS_SHOWN
 from runfold.deploy.page.routes import page_routes
 from runfold.producers.collector.app import build_app
 from runfold.producers.collector.collector import Collector
@@ -174,3 +175,51 @@ def test_a_lake_that_is_not_there_yet_is_said(browser: webdriver.Chrome, tmp_pat
         assert "Nothing to show yet" in text(browser)
         browser.get(url + "/runs/nobody")
         assert "Nothing to show yet" in text(browser)
+
+
+def test_long_names_do_not_widen_the_page_on_a_phone(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    word, texts = "w" * 200, {"error_type": "E" * 80, "error_message": "m" * 3000}
+    LakeOfEvents(tmp_path / "lake").put(
+        event(word, "run.started", agent_name=word, project=word),
+        event(word, "tool.ended", 1, tool_name=word, attributes='{"path":"' + "p" * 900 + '"}'),
+        event(word, "run.ended", 2, status="failure", **texts),
+        recorded_at_us=now_us(),
+    )
+    narrow = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    try:
+        with served(tmp_path / "lake") as url:
+            for path in ("/", f"/runs/{word}"):
+                browser.get(url + path)
+                assert "w" * 20 in text(browser)
+                width = "return document.documentElement.scrollWidth"
+                assert browser.execute_script(width) == 390
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_of_many_agents_the_last_are_shown_and_all_on_demand(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    LakeOfEvents(tmp_path / "lake").put(
+        *(event(f"r-{n}", "run.started", n, agent_name=f"agent-{n:02}") for n in range(30)),
+        recorded_at_us=now_us(),
+    )
+    agents = "//h2[starts-with(., 'Agents')]/following::table[1]//td/a"
+    with served(tmp_path / "lake") as url:
+        browser.get(url + "/")
+        shown = [each.text for each in browser.find_elements(By.XPATH, agents)]
+        assert shown == [f"agent-{n:02}" for n in range(29, 29 - AGENTS_SHOWN, -1)]
+        browser.find_element(By.LINK_TEXT, "all").click()
+        assert len(browser.find_elements(By.XPATH, agents)) == 30
+
+
+def test_a_lake_without_runs_says_what_brings_some(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    a_fleet(tmp_path / "lake")
+    with served(tmp_path / "lake") as url:
+        browser.get(url + "/?agent_name=nobody")
+        assert "No runs like these yet" in text(browser)

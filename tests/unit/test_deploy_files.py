@@ -17,37 +17,14 @@ import yaml
 
 from runfold.deploy.cli.app import app
 from runfold.deploy.settings import PREFIX, Settings
-
-DEPLOY = Path(__file__).parents[2] / "deploy"
-CHART = DEPLOY / "helm" / "runfold"
-RENDERED = Path(__file__).parent / "rendered_chart"
-KUBERNETES = "1.31"
-OPTIONS = {
-    "volume": ["--set", "kafka.bootstrap=kafka:9092", "--set", "postgres.existingSecret=postgres"],
-    "s3": [
-        "--set", "kafka.bootstrap=kafka:9092", "--set", "lake.url=s3://bucket/lake",
-        "--set", "s3.region=eu-central-1", "--set", "s3.existingSecret=s3",
-        "--set", "postgres.existingSecret=postgres", "--set", "worker.autoscaling.enabled=true",
-        "--set", "collector.tlsSecret=tls", "--set", "collector.keysSecret=keys",
-    ],
-}  # fmt: skip
-"""How the chart is rendered into `rendered_chart`, see `make chart`."""
-
-
-def helm_command(name: str) -> list[str]:
-    """Return what renders the chart with those options."""
-    return ["helm", "template", "agents", str(CHART), "--kube-version", KUBERNETES, *OPTIONS[name]]
+from runfold.processors.metrics import LAG
+from tests.render_chart import DEPLOY, GRAFANA_FILES, KUBERNETES, OPTIONS, render, rendered
 
 
 def compose() -> dict[str, Any]:
     content = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
     assert isinstance(content, dict)
     return content
-
-
-def rendered(name: str) -> list[dict[str, Any]]:
-    text = (RENDERED / f"{name}.yaml").read_text("utf-8")
-    return [each for each in yaml.safe_load_all(text) if each]
 
 
 def pods() -> Iterator[dict[str, Any]]:
@@ -122,6 +99,34 @@ def test_the_image_runs_as_nobody_special() -> None:
     assert "USER 10001" in lines[lines.index(stages[-1]) :]
 
 
+def test_what_services_write_to_is_theirs() -> None:
+    """A named volume belongs to whom its folder in the image belongs to; else to root."""
+    text = (DEPLOY / "Dockerfile").read_text("utf-8")
+    made = re.search(r"install -d -o runfold -g runfold (.*)", text)
+    assert made is not None
+    services = compose()["services"]
+    for name in ("worker", "collector", "exporter"):
+        targets = {volume.split(":")[1] for volume in services[name]["volumes"]}
+        assert targets <= set(made[1].split()), name
+    # Since 18 the image has no folder /var/lib/postgresql/data.
+    assert services["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
+    assert "PGDATA" not in services["postgres"]["environment"]
+
+
+@pytest.mark.parametrize("name", ["worker", "collector", "exporter"])
+def test_systemd_understands_the_units(name: str, tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("there is no systemd here")
+    unit = tmp_path / f"runfold-{name}.service"
+    text = (DEPLOY / "systemd" / unit.name).read_text("utf-8")
+    unit.write_text(text.replace("/opt/runfold/bin/runfold", "/bin/true"), "utf-8")
+    done = subprocess.run(
+        [program, "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_rendered_chart_is_valid_kubernetes(name: str) -> None:
     kinds = {}
@@ -132,8 +137,20 @@ def test_the_rendered_chart_is_valid_kubernetes(name: str) -> None:
     assert ("Deployment", "agents-worker") in kinds
     assert ("Deployment", "agents-exporter") in kinds
     assert ("PodDisruptionBudget", "agents-worker") in kinds
+    assert ("PodDisruptionBudget", "agents-collector") in kinds
     assert (("HorizontalPodAutoscaler", "agents-worker") in kinds) == (name == "s3")
-    assert (("PersistentVolumeClaim", "agents-lake") in kinds) == (name == "volume")
+    assert (("PersistentVolumeClaim", "agents-lake") in kinds) == (name != "s3")
+
+
+def test_workers_are_scaled_by_a_metric_that_they_serve() -> None:
+    of_workers = {
+        each["kind"]: each["spec"]
+        for each in rendered("s3")
+        if each["metadata"]["name"] == "agents-worker"
+    }
+    [metric] = of_workers["HorizontalPodAutoscaler"]["metrics"]
+    assert metric["pods"]["metric"]["name"] == LAG.name
+    assert "replicas" not in of_workers["Deployment"]  # or each upgrade would undo the scaling
 
 
 def test_every_pod_has_probes_limits_and_no_rights() -> None:
@@ -143,7 +160,25 @@ def test_every_pod_has_probes_limits_and_no_rights() -> None:
         assert not container["securityContext"]["allowPrivilegeEscalation"]
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert container["readinessProbe"]
+        if container["name"] != "exporter":  # which ends by itself where it cannot go on
+            assert container["livenessProbe"]
+            assert container["startupProbe"]
         assert container["resources"]["limits"]["memory"]
+
+
+def test_grafanas_sidecars_find_every_file_by_its_label() -> None:
+    found: dict[str, tuple[str, str]] = {}
+    for each in rendered("grafana"):
+        if each["kind"] == "ConfigMap":
+            [label] = [name for name in each["metadata"]["labels"] if name.startswith("grafana_")]
+            found |= {path: (label, key) for key, path in each["data"].items()}
+    for path in GRAFANA_FILES:
+        kind = path.relative_to(DEPLOY / "grafana").parts[-2]
+        if path.suffix == ".json" or kind != "dashboards":  # where a sidecar puts them is its own
+            label, key = found.pop(str(path.relative_to(DEPLOY)))
+            assert label == {"alerting": "grafana_alert"}.get(kind, f"grafana_{kind.rstrip('s')}")
+            assert Path(key).suffix == path.suffix
+    assert not found
 
 
 def test_selectors_meet_the_pods_that_they_mean() -> None:
@@ -164,5 +199,4 @@ def test_selectors_meet_the_pods_that_they_mean() -> None:
 def test_what_is_checked_in_is_what_the_chart_renders(name: str) -> None:
     if shutil.which("helm") is None:
         pytest.skip("there is no helm here: the chart's rendering is checked as it is checked in")
-    fresh = subprocess.run(helm_command(name), capture_output=True, text=True, check=True).stdout
-    assert list(filter(None, yaml.safe_load_all(fresh))) == rendered(name)
+    assert render(name) == rendered(name)

@@ -12,13 +12,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from runfold.deploy.embedded import KafkaServer, prepare_runtime
 from runfold.deploy.embedded.child import GuardedChild
 from runfold.deploy.embedded.data_dir import DataDir
 from runfold.deploy.embedded.locks import FileLock, LockHeld
 from runfold.deploy.embedded.ports import LOOPBACK
-from runfold.deploy.settings import POSTGRES_FOLDER, Settings
+from runfold.deploy.settings import POSTGRES_FOLDER, Settings, running_stack
 from runfold.deploy.stack_collector import StackCollector
 from runfold.deploy.stack_export import StackExport
 from runfold.deploy.stack_logs import KILLED, PartFailed, Step, last_words, make_room
@@ -235,6 +236,7 @@ class Stack:
             "embedded": self._kafka is not None,
             "lake": str(self._settings.lake_dir),
             "collector": self.collector.addresses,
+            "page": self.collector.page,
             "postgres": self.export.address,
             "group": self._settings.group,
             "started_at": time.time(),
@@ -243,6 +245,14 @@ class Stack:
         temporary.write_text(json.dumps(described, indent=2), "utf-8")
         temporary.replace(self.places.description)
         stops.callback(self.places.description.unlink, missing_ok=True)
+
+
+def stack_over(home: Path) -> dict[str, Any]:
+    """Return what the stack over `home` says of itself, empty where none runs.
+
+    A stack that was killed could not remove what it had written.
+    """
+    return running_stack(home) if is_stack_running(home) else {}
 
 
 def is_stack_running(home: Path) -> bool:

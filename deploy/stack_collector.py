@@ -20,6 +20,7 @@ _READY_WITHIN = timedelta(seconds=60)
 _GRACE = timedelta(seconds=30)
 _TRIES = 3
 _NEXT_PORTS = 100
+_TAKEN = "cannot listen"
 
 
 class StackCollector:
@@ -40,6 +41,12 @@ class StackCollector:
         self.addresses: list[str] = []
         self.moved: dict[str, str] = {}
 
+    @property
+    def page(self) -> str:
+        """The URL of the page that shows the runs."""
+        scheme = "http" if self._settings.collector_tls_cert is None else "https"
+        return f"{scheme}://{self.addresses[0]}/"
+
     def start(self, step: Step, lock_fd: int, broker: str) -> None:
         """Start it; it inherits the lock of the stack. Raises: PartFailed, ConfigurationError."""
         self._lock_fd, self._broker = lock_fd, broker
@@ -49,7 +56,7 @@ class StackCollector:
                 self._start(step)
                 break
             except PartFailed as error:  # a port may have been taken between looking and listening
-                if not tries_left or "cannot listen" not in str(error):
+                if not tries_left or _TAKEN not in str(error):
                     raise
 
     def watch(self, step: Step) -> None:
@@ -105,10 +112,13 @@ class StackCollector:
                 break
             time.sleep(0.05)
         child.kill()
-        raise PartFailed(
-            f"the collector did not start; its log says:\n{last_words(self._log)}\n"
-            "RUNFOLD_COLLECTOR_LISTEN chooses other addresses"
-        )
+        said = last_words(self._log)
+        if _TAKEN in said:
+            said += (
+                "\nsomebody took its port: `runfold up` takes the next free one, "
+                "RUNFOLD_COLLECTOR_LISTEN chooses another"
+            )
+        raise PartFailed(f"the collector did not start; its log says:\n{said}")
 
     def _choose_ports(self) -> None:
         self._options, self.moved = [], {}

@@ -27,6 +27,8 @@ def unavailable(bootstrap: str, error: BaseException) -> BrokerUnavailable:
     """Return `error` as a BrokerUnavailable that names the address."""
     words = str(error)
     name = type(error).__name__
+    if "Unable to bootstrap" in words:  # and what follows is the address once more
+        words = name = "no answer"
     return BrokerUnavailable(
         f"Kafka at {bootstrap}: {words if name in words else name + ': ' + words}"
     )

@@ -33,7 +33,16 @@ from runfold.deploy.cli.tail import tail
 from runfold.deploy.cli.terminal import EXIT_FAILED, EXIT_USAGE, OUT, fail
 from runfold.deploy.cli.up import down, up
 from runfold.deploy.cli.worker import worker
-from runfold.schemas.errors import ConfigurationError, QueryFailed, RunfoldError
+from runfold.schemas.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    QueryFailed,
+    RunfoldError,
+)
+
+_ABOUT_KAFKA = (
+    "`runfold up` starts a Kafka here; --broker HOST:PORT or RUNFOLD_BROKER names another"
+)
 
 app = typer.Typer(
     name="runfold",
@@ -100,6 +109,8 @@ def run() -> None:
         app()
     except (ConfigurationError, QueryFailed) as error:
         raise SystemExit(fail(str(error), code=EXIT_USAGE).exit_code) from error
+    except BrokerUnavailable as error:
+        raise SystemExit(fail(str(error), hint=_ABOUT_KAFKA).exit_code) from error
     except RunfoldError as error:
         raise SystemExit(fail(str(error), code=EXIT_FAILED).exit_code) from error
     except KeyboardInterrupt as error:

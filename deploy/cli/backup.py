@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runfold.deploy.cli.terminal import ERR, EXIT_FAILED, OUT, Broker, DataDir, Format, Lake
-from runfold.deploy.settings import Settings, load_settings, running_stack
+from runfold.deploy.settings import Settings, load_settings
 from runfold.schemas.errors import ConfigurationError
 
 _MOST_PROBLEMS = 20
@@ -176,13 +176,14 @@ def restore(
 
 def _remove_lake(settings: Settings) -> None:
     """Delete the lake of `settings`, unless it is one that is being restored."""
+    from runfold.deploy.stack import is_stack_running
     from runfold.sinks.backup.restoring import is_restoring
     from runfold.sinks.lake_errors import lake_errors
     from runfold.sinks.lake_files import check_lake
     from runfold.sinks.storage import at
 
     root = settings.lake_dir
-    if running_stack(settings.home):
+    if is_stack_running(settings.home):
         raise ConfigurationError("the stack runs over this lake; `runfold down` stops it")
     with lake_errors(root, "list"):
         is_there = bool(at(root).names())

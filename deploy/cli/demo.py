@@ -65,6 +65,7 @@ def demo(
     settings = load_settings(broker=broker, data_dir=data_dir)
     moment = _moment(now)
     counts = FleetCounts()
+    ERR.print(f"[dim]publishing a made-up fleet to Kafka at {settings.bootstrap}[/]")
     asyncio.run(_publish_history(settings.bootstrap, generate_fleet(seed, moment, runs), counts))
     _print_counts(counts, output)
     if live:

@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 
 from runfold.deploy.cli.terminal import OUT, Broker, DataDir, Format, Lake
-from runfold.deploy.settings import Settings, load_settings, running_stack
+from runfold.deploy.settings import Settings, load_settings
 from runfold.deploy.worker_status import Readiness, ask_readiness, read_status
 from runfold.schemas.errors import RunfoldError
 from runfold.schemas.topic import all_topics
@@ -43,7 +43,7 @@ def doctor(
     lake: Lake = None,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
-    """Check Python, Java, the disk, the broker and its topics. Exits 1 where one is not well."""
+    """Check Python, Java, the disk, Kafka and the stack's parts. Exits 1 where one is not well."""
     settings = load_settings(data_dir=data_dir, broker=broker, lake=lake)
     findings = [finding for check in _CHECKS for finding in check(settings)]
     if output is Format.JSON:
@@ -114,7 +114,9 @@ def _bucket(lake: ObjectPath) -> Finding:
 
 
 def _stack(settings: Settings) -> Iterator[Finding]:
-    stack = running_stack(settings.home)
+    from runfold.deploy.stack import stack_over
+
+    stack = stack_over(settings.home)
     found = f"runs, process {stack['pid']}" if stack else "not running; `runfold up` starts it"
     yield Finding("stack", True, found)
     if not stack and settings.broker is None:
@@ -133,9 +135,9 @@ def _stack(settings: Settings) -> Iterator[Finding]:
 
 
 def _worker(settings: Settings) -> Iterator[Finding]:
-    from runfold.deploy.stack import StackPlaces
+    from runfold.deploy.stack import StackPlaces, stack_over
 
-    if not running_stack(settings.home):
+    if not stack_over(settings.home):
         return
     listen = (read_status(StackPlaces(settings.home).worker_status) or {}).get("listen")
     readiness = ask_readiness(listen) if listen else Readiness(("it has not started yet",))
@@ -146,9 +148,9 @@ def _worker(settings: Settings) -> Iterator[Finding]:
 
 
 def _collector(settings: Settings) -> Iterator[Finding]:
-    from runfold.deploy.stack import StackPlaces
+    from runfold.deploy.stack import StackPlaces, stack_over
 
-    if not running_stack(settings.home):
+    if not stack_over(settings.home):
         return
     status = read_status(StackPlaces(settings.home).collector_status)
     if status is None:
@@ -165,6 +167,26 @@ def _collector(settings: Settings) -> Iterator[Finding]:
     yield Finding("collector", readiness.ready, found, "`runfold logs collector` has more")
 
 
+def _export(settings: Settings) -> Iterator[Finding]:
+    from runfold.deploy.cli.export import LONGEST_SILENCE_SECONDS
+    from runfold.deploy.stack import stack_over
+    from runfold.sinks.postgres.connecting import shown
+    from runfold.sinks.postgres.health import last_look
+
+    url = settings.postgres_url
+    if url is None or stack_over(settings.home).get("postgres") != shown(url):
+        return  # the stack exports to another one, whose password is not known here
+    fix = "`runfold logs export` and `runfold logs postgres` have more"
+    try:
+        seconds = last_look(url)
+    except RunfoldError as error:
+        yield Finding("export", False, str(error), fix)
+        return
+    found = "never looked at the lake" if seconds is None else f"looked {seconds:.0f} s ago"
+    well = seconds is not None and seconds <= LONGEST_SILENCE_SECONDS
+    yield Finding("export", well, found, fix)
+
+
 _CHECKS: list[Callable[[Settings], Iterator[Finding]]] = [
     _python,
     _java,
@@ -172,4 +194,5 @@ _CHECKS: list[Callable[[Settings], Iterator[Finding]]] = [
     _stack,
     _worker,
     _collector,
+    _export,
 ]

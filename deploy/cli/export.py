@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 3.0
 _RETRY_SECONDS = 2.0
-_LONGEST_SILENCE_SECONDS = 60.0
+LONGEST_SILENCE_SECONDS = 60.0
+"""An export that has not looked at the lake for longer does not run, or hangs."""
 
 
 def export(
@@ -90,7 +91,7 @@ def _check(url: str) -> None:
     from runfold.sinks.postgres.health import last_look
 
     seconds = last_look(url)
-    if seconds is None or seconds > _LONGEST_SILENCE_SECONDS:
+    if seconds is None or seconds > LONGEST_SILENCE_SECONDS:
         when = "never" if seconds is None else f"{seconds:.0f} s ago"
         raise fail(f"an export looked at the lake {when}; `runfold export --follow` does it always")
     print_figures({"seconds since the last look": round(seconds, 1)}, Format.TABLE, title="export")

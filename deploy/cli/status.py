@@ -6,6 +6,8 @@ import asyncio
 import json
 import time
 from collections import deque
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from runfold.deploy.cli.terminal import OUT, DataDir, Format, fail
-from runfold.deploy.settings import Settings, load_settings, running_stack
+from runfold.deploy.settings import Settings, load_settings
 from runfold.deploy.worker_status import ask_readiness, read_status
 from runfold.schemas.errors import BrokerUnavailable
 from runfold.schemas.topic import EVENTS
@@ -52,13 +54,15 @@ def _shown(name: str, value: Any) -> str:
 
 def _look(settings: Settings) -> dict[str, Any]:
     from runfold.deploy.log_lag import log_bounds
-    from runfold.deploy.stack import StackPlaces
+    from runfold.deploy.stack import StackPlaces, stack_over
 
-    stack = running_stack(settings.home)
+    stack = stack_over(settings.home)
     seen: dict[str, Any] = {"stack": bool(stack), "data_dir": str(settings.home)}
     if stack:
         seen["pid"] = str(stack["pid"])
         seen["up_for"] = f"{time.time() - stack['started_at']:.0f} s"
+    if "page" in stack:
+        seen["page"] = stack["page"]
     seen["broker"] = settings.bootstrap
     seen["lake"] = str(settings.lake_dir)
     if "postgres" in stack:
@@ -113,34 +117,48 @@ class LogOf(StrEnum):
 
 
 def logs(
-    which: Annotated[LogOf, typer.Argument(help="Whose log.")] = LogOf.WORKER,
+    which: Annotated[
+        LogOf | None, typer.Argument(help="Whose log.", show_default="all, each line with its name")
+    ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Print the log of the worker, the collector, Kafka, the export or PostgreSQL."""
+    """Print the logs of the worker, the collector, Kafka, the export and PostgreSQL, or of one."""
     from runfold.deploy.stack import StackPlaces
 
     places = StackPlaces(load_settings(data_dir=data_dir).home)
-    path = {
+    paths = {
         LogOf.WORKER: places.worker_log,
         LogOf.COLLECTOR: places.collector_log,
         LogOf.KAFKA: places.kafka_log,
         LogOf.EXPORT: places.export_log,
         LogOf.POSTGRES: places.postgres / "postgres.log",
-    }[which]
-    if not path.exists():
-        raise fail(f"there is no log at {path}", hint="`runfold up` starts the stack")
-    _print_log(path, lines, follow=follow)
+    }
+    wanted = {
+        f"{part:<10} " if which is None else "": path
+        for part, path in paths.items()
+        if which in (None, part) and path.exists()
+    }
+    if not wanted:
+        missing = paths[which] if which else places.worker_log.parent
+        raise fail(f"there is no log at {missing}", hint="`runfold up` starts the stack")
+    with suppress(KeyboardInterrupt):
+        _print_logs(wanted, lines, follow=follow)
 
 
-def _print_log(path: Path, lines: int, *, follow: bool) -> None:
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for line in deque(stream, maxlen=lines):
-            OUT.out(line.rstrip("\n"))
+def _print_logs(paths: Mapping[str, Path], lines: int, *, follow: bool) -> None:
+    """Print the last lines of each file behind its prefix, then what comes."""
+    with ExitStack() as files:
+        streams = {
+            prefix: files.enter_context(path.open(encoding="utf-8", errors="replace"))
+            for prefix, path in paths.items()
+        }
+        for prefix, stream in streams.items():
+            for line in deque(stream, maxlen=lines):
+                OUT.out(prefix + line.rstrip("\n"))
         while follow:
-            line = stream.readline()
-            if line:
-                OUT.out(line.rstrip("\n"))
-            else:
-                time.sleep(_FOLLOW_SECONDS)
+            for prefix, stream in streams.items():
+                for line in stream:
+                    OUT.out(prefix + line.rstrip("\n"))
+            time.sleep(_FOLLOW_SECONDS)

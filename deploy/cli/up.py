@@ -100,7 +100,7 @@ def _say_what_next(stack: Stack, settings: Settings) -> None:
     OUT.print()
     OUT.print(f"  Kafka       [bold]{stack.broker}[/]")
     OUT.print(f"  collector   [bold]{', '.join(stack.collector.addresses)}[/]")
-    OUT.print(f"  page        http://{stack.collector.addresses[0]}/")
+    OUT.print(f"  page        {stack.collector.page}")
     OUT.print(f"  lake        {settings.lake_dir}")
     OUT.print(f"  PostgreSQL  [bold]{stack.export.address}[/]")
     if stack.export.url_file is not None:

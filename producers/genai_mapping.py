@@ -79,6 +79,8 @@ _KIND_NAMES: dict[str, dict[str, SpanKind]] = {
     },
 }
 
+_EMBEDDINGS = frozenset({"embedding", "embeddings"})
+
 _TEXTS = _by_name(
     {
         "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
@@ -180,14 +182,16 @@ _CONTENT = (
 )
 
 
-def meaning_of(attributes: Mapping[str, Any], *, with_content: bool = False) -> SpanMeaning:
-    """Return what a span of these attributes tells.
+def meaning_of(
+    attributes: Mapping[str, Any], *, kind: SpanKind | None = None, with_content: bool = False
+) -> SpanMeaning:
+    """Return what a span of these attributes tells; its `kind` where something else tells that.
 
     Shape: only a model's own span spends: what agents and chains say of tokens and cost is a sum of
     the spans below them, and stays in the attributes. Without `with_content`, prompts, answers,
     documents and the arguments and results of tools are left out.
     """
-    kind = kind_of(attributes)
+    kind = kind_of(attributes) if kind is None else kind
     if with_content:
         rest = dict(attributes)
     else:
@@ -201,7 +205,26 @@ def kind_of(attributes: Mapping[str, Any]) -> SpanKind:
         word = attributes.get(name)
         if isinstance(word, str) and word.lower() in kinds:
             return kinds[word.lower()]
-    return SpanKind.OTHER
+    return SpanKind.LLM if _is_call_without_a_kind(attributes) else SpanKind.OTHER
+
+
+def has_generated(attributes: Mapping[str, Any]) -> bool:
+    """Say whether a model's span tells what it spent on more than an embedding."""
+    words = {str(attributes.get(name)).lower() for name in _KIND_NAMES}
+    return _spends(attributes) and words.isdisjoint(_EMBEDDINGS)
+
+
+def _spends(attributes: Mapping[str, Any]) -> bool:
+    return not _SPENT.keys().isdisjoint(attributes)
+
+
+def _is_call_without_a_kind(attributes: Mapping[str, Any]) -> bool:
+    """Say whether a span calls a model and names no kind at all, as before version 1.27.
+
+    Source: OpenTelemetry's conventions 1.24 to 1.26, and the AI SDK of Vercel.
+    """
+    has_model = "gen_ai.request.model" in attributes or "gen_ai.response.model" in attributes
+    return has_model and _spends(attributes) and _KIND_NAMES.keys().isdisjoint(attributes)
 
 
 def with_fresh_input(spent: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,22 @@ def test_the_kind_of_a_span(name: str, word: Any, kind: SpanKind) -> None:
     assert kind_of({name: word}) is kind
 
 
+def test_a_call_of_a_model_that_names_no_kind_is_one_by_what_it_spent() -> None:
+    of_1_26 = {
+        "gen_ai.system": "openai",
+        "gen_ai.request.model": "gpt-4",
+        "gen_ai.usage.prompt_tokens": 7,
+        "gen_ai.usage.completion_tokens": 3,
+    }
+    columns = meaning_of(of_1_26).columns
+    assert kind_of(of_1_26) is SpanKind.LLM
+    assert (columns["input_tokens"], columns["output_tokens"]) == (7, 3)
+    assert kind_of({**of_1_26, "gen_ai.operation.name": "create_agent"}) is SpanKind.OTHER
+    assert kind_of({**of_1_26, "openinference.span.kind": "CHAIN"}) is SpanKind.OTHER
+    assert kind_of({"gen_ai.request.model": "gpt-4"}) is SpanKind.OTHER
+    assert kind_of({"gen_ai.usage.input_tokens": 7}) is SpanKind.OTHER
+
+
 def test_a_model_call_by_the_names_of_opentelemetry() -> None:
     meaning = meaning_of(
         {

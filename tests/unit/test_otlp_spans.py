@@ -92,6 +92,39 @@ def test_a_root_that_is_no_agent_is_a_run_and_its_call_spends_once() -> None:
     assert (ended["event_type"], ended["status"]) == ("run.ended", "success")
 
 
+def test_a_call_around_a_call_tells_the_same_tokens_and_they_count_once() -> None:
+    outer = {"openinference.span.kind": "LLM", "llm.token_count.prompt": 12}
+    body = traces(
+        span(4, CHAT, parent=3), span(3, parent=2), span(2, outer, parent=1), span(1, CHAT)
+    )
+    events = events_of(body)
+    (called,) = (each for each in events if "input_tokens" in each)
+    assert (called["event_type"], called["span_id"]) == ("llm.called", span_id(4))
+    assert [each["event_type"] for each in events if each["span_id"] == span_id(2)] == [
+        "span.ended"
+    ]
+    assert '"llm.token_count.prompt":12' in "".join(each.get("attributes", "") for each in events)
+
+
+@pytest.mark.parametrize("between", [AGENT, TOOL])
+def test_a_call_that_a_call_has_asked_for_by_a_tool_is_one_of_its_own(
+    between: dict[str, Any],
+) -> None:
+    embedding = {**CHAT, "gen_ai.operation.name": "embeddings"}
+    body = traces(
+        span(5, embedding, parent=1),
+        span(4, CHAT, parent=3),
+        span(3, between, parent=1),
+        span(1, CHAT),
+    )
+    assert sum("input_tokens" in each for each in events_of(body)) == 3
+
+
+def test_spans_that_are_each_others_parents_count_once() -> None:
+    events = events_of(traces(span(1, CHAT, parent=2), span(2, CHAT, parent=1)))
+    assert sum("input_tokens" in each for each in events) == 1
+
+
 def test_an_error_that_passes_through_is_raised_once_by_the_innermost() -> None:
     error = ("ValueError", "no")
     body = traces(

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from runfold.producers.collector.otlp.items import Span
-from runfold.producers.genai_mapping import SpanKind, kind_of
+from runfold.producers.genai_mapping import SpanKind, has_generated, kind_of
 from runfold.producers.tame import LONGEST_ID
 
 SpanKey = tuple[str, str]
@@ -44,6 +44,7 @@ class Places:
             (each.trace_id, each.span_id): (each, kind_of(each.attributes)) for each in spans
         }
         self._runs: dict[SpanKey, str] = {}
+        self._find_sums()
 
     def place(self, span: Span) -> Placed:
         """Return the run of a span.
@@ -56,6 +57,25 @@ class Places:
         if kind is SpanKind.AGENT or around is None:
             return Placed(span, kind, run_id_of(span), around, True)
         return Placed(span, kind, around, None, False)
+
+    def _find_sums(self) -> None:
+        """Find calls around calls: they tell again what those spent, and are no calls of their own.
+
+        Both are there where a framework and the library that it calls are instrumented.
+        """
+        passed: set[SpanKey] = set()
+        for key in list(self._spans):
+            span, kind = self._spans[key]
+            if kind is not SpanKind.LLM or not has_generated(span.attributes):
+                continue
+            at = span.trace_id, span.parent_span_id
+            while at in self._spans and at != key and at not in passed:
+                passed.add(at)
+                above, kind_above = self._spans[at]
+                if kind_above not in (SpanKind.LLM, SpanKind.OTHER):
+                    break
+                self._spans[at] = above, SpanKind.OTHER
+                at = above.trace_id, above.parent_span_id
 
     def _around(self, span: Span) -> str:
         """Return the run above a span."""

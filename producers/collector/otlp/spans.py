@@ -47,7 +47,7 @@ class SpanEvents:
         """Yield the events of a span. Raises: ItemRefused."""
         placed = self._places.place(span)
         started_at, ended_at = times_of(span)
-        meaning = meaning_of(span.attributes, with_content=self._content)
+        meaning = meaning_of(span.attributes, kind=placed.kind, with_content=self._content)
         error = error_of(span) if span.status == Status.STATUS_CODE_ERROR else None
         common: Fields = {**origin.columns, "trace_id": span.trace_id, "span_id": span.span_id}
         if span.parent_span_id:

@@ -154,7 +154,7 @@ async def test_bad_rows_are_kept_aside_and_the_good_ones_taken(
     before = {each.place for each in await letters(kafka)}
     answer = server.post("/", content=INSERT.format("traces").encode() + b"\n" + body)
     assert answer.status_code == 200
-    assert answer.text.startswith("Rows not taken: 6. row 0: ")
+    assert answer.text.startswith("Rows not taken: 6. rows[0]: ")
     assert len(await named(collector, "among bad ones")) == 1
     kept = [each for each in await letters(kafka) if each.place not in before]
     assert len(kept) == len(bad)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
+from runfold.producers.collector.clickhouse.rows import read_rows
 from runfold.producers.collector.otlp.items import Signal
-from runfold.producers.collector.otlp.translation import Request
+from runfold.producers.collector.otlp.translation import Request, Rows
 from tests.otlp_requests import BEGIN_NS, RESOURCE, TRACE, log, logs, metrics
 
 Event = dict[str, Any]
@@ -124,6 +126,37 @@ def test_points_that_are_no_numbers_are_refused_and_their_neighbours_taken() -> 
         "nan is no number that can be counted",
         "inf is no number that can be counted",
     ]
+    places = [each.where.partition(" ")[0] for each in made.refused]
+    points = "resourceMetrics[0].scopeMetrics[0].metrics[0].dataPoints"
+    assert places == [f"{points}[{at}]" for at in (1, 2, 3, 4, 5, 6)]
+
+
+def test_an_item_is_named_by_its_place_in_the_request() -> None:
+    good, no_event, unread = {"timeUnixNano": str(BEGIN_NS)}, {"timeUnixNano": "5"}, None
+    lists = [[good], [unread, no_event, good, no_event], [], [no_event]]
+    scopes = [{"logRecords": each} for each in lists]
+    body = json.dumps({"resourceLogs": [{}, {"scopeLogs": scopes}]}).encode()
+    made = Request(Signal.LOGS, body, as_json=True).translate(content=False)
+    places = sorted(each.where for each in made.refused)
+    at = "resourceLogs[1].scopeLogs"
+    assert places == [
+        f"{at}[1].logRecords[0]",
+        f"{at}[1].logRecords[1]",
+        f"{at}[1].logRecords[3]",
+        f"{at}[3].logRecords[0]",
+    ]
+
+
+def test_a_row_is_named_by_its_place_among_the_rows() -> None:
+    row = {"metric_name": "m", "metric_type": "GAUGE", "value": 1, "timestamp_ns": BEGIN_NS}
+    rows = [{**row, "project_name": "a"}, {**row, "project_name": "b"}, {**row, "value": None}]
+    rows += [{**row, "project_name": "b", "timestamp_ns": 5}]
+    rows += [{**row, "project_name": "a", "metric_name": ""}]
+    body = b"\n\n".join(map(orjson.dumps, rows))
+    signal, batch = read_rows(body)
+    made = Rows(signal, body, True, batch).translate(content=False)
+    places = {each.where.partition(" ")[0] for each in made.refused}
+    assert places == {"rows[2]", "rows[3]", "rows[4]"}
 
 
 @pytest.mark.parametrize(

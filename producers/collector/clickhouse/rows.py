@@ -73,15 +73,18 @@ def read_rows(body: bytes) -> tuple[Signal, Batch[Any]]:
         raise ValueError("no row is one of traces (span_name), metrics (metric_name) or logs "
                          "(severity_text)")  # fmt: skip
     batch = Batch[Any]()
-    groups: dict[str, tuple[Source, list[Any]]] = {}
+    groups: dict[str, tuple[Source, list[Any], list[int]]] = {}
     for at, line, row in parsed:
         try:
             source, item = _read(row, signal)
         except ItemRefused as error:
-            batch.refuse(f"row {at}", error, line)
+            batch.refuse(f"rows[{at}]", error, line)
             continue
-        groups.setdefault(repr(source), (source, []))[1].append(item)
-    batch.groups = list(groups.values())
+        _, items, indexes = groups.setdefault(repr(source), (source, [], []))
+        items.append(item)
+        indexes.append(at)
+    batch.groups = [(source, items) for source, items, _ in groups.values()]
+    batch.lists = [("rows", indexes) for *_, indexes in groups.values()]
     return signal, batch
 
 

@@ -35,7 +35,6 @@ def encoded(request: Request, caller: Caller, *, content: bool) -> Encoded:
         else:
             records.append(record)
     refused = made.refused + [
-        request.refusal(at, made.sources[at], error.reason, error.message)
-        for at, error in lost.items()
+        request.refusal(made, at, error.reason, error.message) for at, error in lost.items()
     ]
     return Encoded(records, refused)

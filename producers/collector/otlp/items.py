@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -106,22 +106,39 @@ class Refused(NamedTuple):
 
 @dataclass(slots=True)
 class Batch(Generic[Item]):
-    """The items of one request, those of one source together, and those that could not be read."""
+    """The items of one request, those of one source together, and those that could not be read.
+
+    Shape: `lists` tells where the items of `groups` were, in their order: the place of a list, and
+    which of its entries could be read.
+    """
 
     groups: list[tuple[Source, list[Item]]] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    lists: list[tuple[str, Sequence[int]]] = field(default_factory=list)
 
     def read(
         self, raws: Any, read: Callable[[Any], Item], where: str, dump: Callable[[Any], bytes]
     ) -> list[Item]:
         """Return the items that `read` makes of `raws`; note those that it refuses."""
         items: list[Item] = []
+        skipped: set[int] = set()
         for at, raw in enumerate(raws):
             try:
                 items.append(read(raw))
             except ItemRefused as error:
+                skipped.add(at)
                 self.refuse(f"{where}[{at}]", error, dump(raw))
+        were = range(len(items) + len(skipped))
+        self.lists.append((where, [at for at in were if at not in skipped] if skipped else were))
         return items
+
+    def place_of(self, number: int) -> str:
+        """Return where an item was that could be read; they are numbered over all groups."""
+        for where, indexes in self.lists:
+            if number < len(indexes):
+                return f"{where}[{indexes[number]}]"
+            number -= len(indexes)
+        raise IndexError(number)
 
     def refuse(self, where: str, error: ItemRefused, content: bytes) -> None:
         """Note that an item cannot be read."""

@@ -32,17 +32,17 @@ _READERS: dict[tuple[Signal, bool], Callable[[bytes], Batch[Any]]] = {
     (Signal.METRICS, True): lenient_json.read_metrics,
     (Signal.LOGS, True): lenient_json.read_logs,
 }
-_WORDS = {Signal.TRACES: "span", Signal.METRICS: "data point", Signal.LOGS: "log record"}
 
 
 @dataclass(slots=True)
 class Translation:
     """What a request becomes.
 
-    Shape: `items` has for each of `events` the index of its item in `sources`; `refused` are the
-    items that become none.
+    Shape: `items` has for each of `events` the index of its item in `sources`, by which `batch`
+    knows its place; `refused` are the items that become none.
     """
 
+    batch: Batch[Any]
     events: list[Fields] = field(default_factory=list)
     items: list[int] = field(default_factory=list)
     sources: list[Any] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Request:
         Raises: ValueError for what is no such request.
         """
         batch = self._read()
-        made = Translation(refused=batch.refused)
+        made = Translation(batch, refused=batch.refused)
         begun: set[str] = set()
         for origin, item, events in _events_of(self, batch, content=content):
             at = len(made.sources)
@@ -72,7 +72,7 @@ class Request:
             try:
                 told = list(events)
             except ItemRefused as error:
-                made.refused.append(self.refusal(at, item, error.reason, str(error)))
+                made.refused.append(self.refusal(made, at, error.reason, str(error)))
                 continue
             for each in told:
                 if each["run_id"] not in begun:
@@ -88,11 +88,12 @@ class Request:
     def _read(self) -> Batch[Any]:
         return _READERS[self.signal, self.as_json](self.body)
 
-    def refusal(self, at: int, item: Any, reason: str, message: str) -> Refused:
-        """Return what is said of an item that cannot become an event."""
+    def refusal(self, made: Translation, at: int, reason: str, message: str) -> Refused:
+        """Return what is said of the item at `at` of `made`, which cannot become an event."""
+        item = made.sources[at]
         content = dumped(item.raw) if self.as_json else protobuf.dumped(item.raw)
         name = getattr(item, "name", "") or getattr(item, "event_name", "")
-        where = f"{_WORDS[self.signal]} {at}" + (f" {name[:80]!r}" if name else "")
+        where = made.batch.place_of(at) + (f" {name[:80]!r}" if name else "")
         return Refused(where, reason, message, content)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -22,17 +24,19 @@ from hypothesis import strategies as st
 from runfold.producers.demo import generate_fleet
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.registry import latest
-from runfold.schemas.errors import ConfigurationError
+from runfold.schemas.errors import ConfigurationError, LakeUnavailable
 from runfold.schemas.event import Event
 from runfold.schemas.lake import LogDescription
 from runfold.schemas.offsets import LogPartition
 from runfold.schemas.silence import SilenceRule
 from runfold.sinks.lake import LocalLake
+from runfold.sinks.objects import LakeObjects
 from runfold.sinks.postgres import open_exporter
 from runfold.sinks.postgres.connecting import PostgresRefused, PostgresUnavailable, connect
 from runfold.sinks.retention.expiring import expire
 from runfold.sinks.retention.plan import plan_expiry
 from runfold.sinks.state_sets import StateSet, serve, write_set
+from tests.buckets import S3Server
 from tests.integration.stack_parts import wait_until
 from tests.lakes_of_events import LOG, NOON_US, LakeOfEvents, event, now_us
 from tests.postgres_tables import Row, all_tables, rows_of, rows_of_lake
@@ -376,6 +380,43 @@ def test_the_health_of_the_pipeline_is_written_down(database: str, tmp_path: Pat
         "topic": "runfold.events", "records": 4, "events": 2, "duplicates": 1,
         "dead_letters": 1, "missing": 2, "holes": 0, "lag_records": 13,
     }  # fmt: skip
+
+
+def test_a_lake_in_a_bucket_is_exported_like_one_on_a_disk(
+    database: str, tmp_path: Path, s3: S3Server
+) -> None:
+    root = s3.new_lake()
+    spent: dict[str, Any] = {"cost_usd": 0.5, "model": "m", "agent_name": "a"}
+    on_disk, lake = LakeOfEvents(tmp_path), LakeOfEvents(root)  # type: ignore[arg-type]
+    transcript = b'{"messages":["a","b"]}'
+    named = {"sha256": hashlib.sha256(transcript).hexdigest(), "bytes": len(transcript)}
+    LakeObjects(root).put(transcript)
+    LakeObjects(tmp_path).put(transcript)
+    first = (
+        event("r", "llm.called", **spent),
+        event("r", "transcript.saved", 1, attributes=json.dumps({"runfold.object": named})),
+    )
+    recorded_at = now_us()
+    for each in (on_disk, lake):
+        each.put(*first, recorded_at_us=recorded_at)
+    with open_exporter(root, database) as exporter:
+        assert exporter.catch_up().records == 2
+        for each in (on_disk, lake):
+            each.put(event("r", "run.ended", 3), recorded_at_us=recorded_at)
+        s3.fail(status=403)
+        with pytest.raises(LakeUnavailable):
+            exporter.catch_up()
+        s3.fail()
+        assert exporter.catch_up().records == 1
+    done = runfold("export", "--lake", str(root), "--rebuild", "-f", "json", postgres=database)
+    assert done.returncode == 0, done.stderr
+    exported = all_tables(database)
+    assert "'messages': ['a', 'b']" in exported["transcript_rows"][0]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("drop schema runfold cascade")
+    with open_exporter(tmp_path, database) as exporter:
+        exporter.catch_up()
+    assert exported == all_tables(database)
 
 
 def test_readers_see_the_old_rows_until_a_rebuild_is_done_and_others_wait(

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from runfold.sinks.postgres import ExportCounts
 
 _PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 3.0
 _RETRY_SECONDS = 2.0
 LONGEST_SILENCE_SECONDS = 60.0
 """An export that has not looked at the lake for longer does not run, or hangs."""
@@ -128,12 +127,8 @@ def _follow(settings: Settings, url: str, *, rebuild: bool) -> None:
                         _report(exporter.rebuild())
                         rebuild = False
                     while not stop.is_set():
-                        began = time.monotonic()
                         _report(exporter.catch_up())
-                        # What took long leaves the machine to others for a while, but not for
-                        # so long that dashboards would be late.
-                        took = time.monotonic() - began
-                        stop.wait(min(max(took, _PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS))
+                        stop.wait(_PAUSE_SECONDS)
             except RunfoldError as error:
                 if error.disposition != "retry":
                     raise

@@ -26,7 +26,13 @@ from runfold.sinks.postgres.lake_reader import LakeReader, open_reader
 from runfold.sinks.postgres.migrations import LOCK, migrate
 from runfold.sinks.postgres.outcome import ExportCounts
 from runfold.sinks.postgres.run_rows import export_runs
-from runfold.sinks.postgres.stale import compute_stale, note_stale
+from runfold.sinks.postgres.stale import (
+    FIGURES,
+    Figures,
+    compute_stale,
+    note_stale,
+    stale_figures,
+)
 from runfold.sinks.postgres.watermarks import (
     Exported,
     count_rows,
@@ -76,26 +82,39 @@ class Exporter:
     def catch_up(self, on_step: OnStep = lambda _: None) -> ExportCounts:
         """Export what is new, and compute the figures that are stale by it.
 
-        Where the lake has lost what was exported, or another set of states serves, all is exported
-        again. Raises: LakeUnavailable, PostgresUnavailable (retry), PostgresRefused.
+        Rows go first: what comes while figures are computed is exported between two of them, and
+        its figures the next time. Where the lake has lost what was exported, or another set of
+        states serves, all is exported again.
+        Raises: LakeUnavailable, PostgresUnavailable (retry), PostgresRefused.
         """
         total = ExportCounts()
         with postgres_errors("the export was broken off"):
-            more = True
-            while more:
+            reason = self._export_new(total, on_step)
+            for figures in stale_figures(self._connection) if reason is None else ():
                 with self._transaction():
-                    held = self._hold()
-                    reason = self._why_rebuild(held)
-                    if reason is None:
-                        step, more = self._step(held)
+                    self._compute(figures, total)
+                # Rows that came meanwhile do not wait for all figures.
+                reason = self._export_new(total, on_step)
                 if reason is not None:
-                    return self.rebuild(on_step, reason=reason)
-                total.add(step)
-                on_step(step)
-            with self._transaction():
-                self._compute_figures(total)
+                    break
+            if reason is not None:
+                return self.rebuild(on_step, reason=reason)
             self._look(total)
         return total
+
+    def _export_new(self, total: ExportCounts, on_step: OnStep) -> str | None:
+        """Export the rows that are new; return why all is to be exported again, where it is."""
+        more = True
+        while more:
+            with self._transaction():
+                held = self._hold()
+                reason = self._why_rebuild(held)
+                if reason is not None:
+                    return reason
+                step, more = self._step(held)
+            total.add(step)
+            on_step(step)
+        return None
 
     def rebuild(
         self, on_step: OnStep = lambda _: None, *, reason: str = "asked for"
@@ -115,7 +134,8 @@ class Exporter:
                     step, more = self._step(self._hold())
                     total.add(step)
                     on_step(step)
-                self._compute_figures(total)
+                for figures in FIGURES:
+                    self._compute(figures, total)
             self._look(total)
         return total
 
@@ -182,8 +202,8 @@ class Exporter:
             counts.count("run_rows", export_runs(self._connection, self._reader, events))
             write_watermarks(self._connection, Kind.STATES, with_more(exported, new))
 
-    def _compute_figures(self, counts: ExportCounts) -> None:
-        compute_stale(self._connection, self._reader, counts.count)
+    def _compute(self, figures: Figures, counts: ExportCounts) -> None:
+        counts.count(figures.table, compute_stale(self._connection, self._reader, figures))
 
     def _look(self, done: ExportCounts) -> None:
         """Write how the pipeline is, and forget what is old, where that is due."""

@@ -6,7 +6,6 @@ to: it is computed from all events of its hour or day, so what comes twice count
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,8 +57,9 @@ FIGURES = (
 
 
 _TAKEN = """
-with taken as (delete from runfold.stale_buckets returning what, bucket)
-select what, bucket from taken except select what, bucket from runfold.frozen_buckets
+with taken as (delete from runfold.stale_buckets where what = %(table)s returning bucket)
+select bucket from taken
+except select bucket from runfold.frozen_buckets where what = %(table)s
 """
 
 
@@ -103,17 +103,22 @@ def freeze(connection: psycopg.Connection, before: datetime) -> None:
         )
 
 
-def compute_stale(
-    connection: psycopg.Connection, reader: LakeReader, on_rows: Callable[[str, int], None]
-) -> None:
-    """Compute the stale figures that are not frozen again, from the lake as it is now."""
-    stale = connection.execute(_TAKEN).fetchall()
-    if stale:
-        reader.refresh()
-    for each in FIGURES:
-        buckets = [bucket for what, bucket in stale if what == each.table]
-        if buckets:
-            on_rows(each.table, _compute(connection, reader, each, buckets))
+def stale_figures(connection: psycopg.Connection) -> list[Figures]:
+    """Return those of `FIGURES` that are stale for some bucket."""
+    stale = connection.execute("select distinct what from runfold.stale_buckets").fetchall()
+    return [each for each in FIGURES if (each.table,) in stale]
+
+
+def compute_stale(connection: psycopg.Connection, reader: LakeReader, figures: Figures) -> int:
+    """Compute what is stale of `figures` and not frozen again, from the lake as it is now.
+
+    Shape: returns how many rows there are of it.
+    """
+    taken = connection.execute(_TAKEN, {"table": figures.table}).fetchall()
+    if not taken:
+        return 0
+    reader.refresh()
+    return _compute(connection, reader, figures, [bucket for (bucket,) in taken])
 
 
 def _compute(

@@ -3,11 +3,15 @@
 Run it with `python -m tests.benchmarks.export [--events N] [--rounds N]`. The lake is made by
 folding made-up frames, all of one day; PostgreSQL is the embedded one. Each question is asked of
 PostgreSQL and, in the lake's words, of DuckDB.
+
+With `--bursts N` it measures instead how fresh PostgreSQL is in a whole stack, which it starts with
+a folder and ports of its own; see `freshness`.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import statistics
 import tempfile
 import time
@@ -30,6 +34,7 @@ from runfold.sinks.postgres import Exporter, open_exporter
 from runfold.sinks.query import open_lake
 from tests.benchmarks import report
 from tests.benchmarks.audit import FIRST_MS, PARTITIONS, fill, frame
+from tests.benchmarks.freshness import bursts, shown
 
 _EVER = timedelta(days=100 * 365)
 _MEBIBYTE = 1024 * 1024
@@ -126,7 +131,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.export", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--bursts", type=int, help="Measure freshness in a stack, and only that.")
+    parser.add_argument("--runs", type=int, default=100, help="Of a burst, some 59 events each.")
+    parser.add_argument("--pause", type=float, default=3.0, help="Seconds between two bursts.")
     given = parser.parse_args()
+    if given.bursts:
+        _fresh(given.bursts, given.runs, given.pause)
+        return
     command = f"python -m tests.benchmarks.export --events {given.events} --rounds {given.rounds}"
     machine = report.Machine(command, report.commit_of(Path(__file__).parents[2]))
     console = Console()
@@ -136,6 +147,16 @@ def main() -> None:
         with PostgresServer(Path(folder) / "postgres", port=0) as server:
             console.print(_export(root, server.url, given.events, given.rounds))
             console.print(_questions(root, server.url, given.rounds))
+    console.print()
+    report.show_machine(console, machine, {})
+
+
+def _fresh(number: int, runs: int, pause_seconds: float) -> None:
+    given = f"--bursts {number} --runs {runs} --pause {pause_seconds:g}"
+    command = f"python -m tests.benchmarks.export {given}"
+    machine = report.Machine(command, report.commit_of(Path(__file__).parents[2]))
+    console = Console()
+    console.print(shown(asyncio.run(bursts(number, runs, pause_seconds))))
     console.print()
     report.show_machine(console, machine, {})
 

@@ -31,7 +31,7 @@ from runfold.schemas.offsets import LogPartition
 from runfold.schemas.silence import SilenceRule
 from runfold.sinks.lake import LocalLake
 from runfold.sinks.objects import LakeObjects
-from runfold.sinks.postgres import open_exporter
+from runfold.sinks.postgres import ExportCounts, open_exporter
 from runfold.sinks.postgres.connecting import PostgresRefused, PostgresUnavailable, connect
 from runfold.sinks.retention.expiring import expire
 from runfold.sinks.retention.plan import plan_expiry
@@ -238,6 +238,31 @@ def test_a_late_event_and_a_new_name_correct_what_was_said_of_the_past(
         exporter.catch_up()
         assert rows_of(database, figures) == [{"agent_name": "expert", "count": 2, "sum": 3.0}]
         assert [row["agent_name"] for row in rows_of(database, costs)] == ["boss", "expert"]
+
+
+def test_an_event_that_comes_while_figures_are_computed_does_not_wait_for_all_of_them(
+    database: str, tmp_path: Path
+) -> None:
+    lake = LakeOfEvents(tmp_path)
+    lake.put(
+        event("r", "metric.recorded", name="q", value=1.0),
+        event("r", "llm.called", 1, cost_usd=0.5),
+        recorded_at_us=now_us(),
+    )
+    seen = []
+
+    def on_step(step: ExportCounts) -> None:
+        if step.records == 2:  # the figures of these are computed next
+            lake.put(event("r", "run.ended", 2), recorded_at_us=now_us())
+        elif step.records:
+            seen.append(rows_of(database, "select count(*) as n from runfold.event_rows"))
+            seen.append(rows_of(database, "select count(*) as n from runfold.metrics_hourly"))
+            seen.append(rows_of(database, "select count(*) as n from runfold.costs_daily"))
+
+    with open_exporter(tmp_path, database) as exporter:
+        exporter.catch_up(on_step)
+    assert [rows[0]["n"] for rows in seen] == [3, 1, 0]
+    assert rows_of(database, "select count(*) as n from runfold.costs_daily") == [{"n": 1}]
 
 
 def test_what_the_lake_lost_and_other_states_that_serve_are_noticed(

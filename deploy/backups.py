@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from runfold.deploy.topic_copies import copy_topics, put_topic_back
 from runfold.processors.topic_watch import describe_topic
 from runfold.schemas.errors import ConfigurationError
 from runfold.sinks.backup.contents import Contents
+from runfold.sinks.backup.erasures import bring_later_erasures
 from runfold.sinks.backup.manifest import TOPICS, KeptLog, Manifest
 from runfold.sinks.backup.restoring import end_restore, restore_lake
 from runfold.sinks.backup.taking import OnFile, Taken, TopicCopy, take_backup
+from runfold.sinks.erasure.record import Erasure
 from runfold.sinks.lake import LocalLake
 from runfold.sinks.lake_files import check_lake
 from runfold.sinks.object_path import LakePath
@@ -28,12 +30,17 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did. Shape: `records` were sent to each topic, `folded` behind the states."""
+    """What a restore did.
+
+    Shape: `records` were sent to each topic, `folded` behind the states; `erasures` came after the
+    backup, so that what they removed is back.
+    """
 
     manifest: Manifest
     size_bytes: int
     folded: int
     records: dict[str, int]
+    erasures: list[str]
 
 
 def back_up(
@@ -76,23 +83,26 @@ def restore(
     manifest: Manifest,
     *,
     lake_only: bool,
+    replaced: Iterable[Erasure] = (),
     on_step: OnStep,
     on_file: OnFile,
 ) -> Restored:
     """Put a backup back: the lake of `settings`, which must be empty, and the topics.
 
+    Shape: `replaced` are the erasures of the lake that was there before.
     Delivery: one that was broken off is gone on with when it is repeated.
     Raises: ConfigurationError, LakeUnavailable, LakeCorrupt, BrokerUnavailable.
     """
     root = settings.lake_dir
     on_step("restoring the lake")
     size_bytes = restore_lake(place, manifest, root, on_file=on_file)
+    erased = bring_later_erasures(place, manifest, root, replaced)
     on_step("folding what the states had not reached")
     folded: list[int] = []
     fold_stored_events(LocalLake(root), on_records=folded.append)
     records = {} if lake_only else _put_topics_back(settings, place, manifest, on_step)
     end_restore(root)
-    return Restored(manifest, size_bytes, sum(folded), records)
+    return Restored(manifest, size_bytes, sum(folded), records, erased)
 
 
 def _put_topics_back(

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from runfold.producers.client_settings import find_journal_dir
 from runfold.producers.journal_contents import journal_mentions, mentioning
 from runfold.producers.rejected import erase_rejected
 from runfold.schemas.errors import BrokerUnavailable, ConfigurationError, LakeUnavailable
-from runfold.sinks.erasure.finding import runs_of_subject
+from runfold.sinks.erasure.finding import all_sessions, runs_of_subject, session_of
 from runfold.sinks.erasure.record import (
     Erasure,
+    erasures,
     find_erasure,
     new_erasure,
     note_begun,
@@ -59,29 +60,60 @@ def erase(settings: Settings, subject: Subject, *, on_step: OnStep) -> Erasure:
     """
     root = settings.lake_dir
     check_lake(root)
-    on_step("waiting for the lake to have all of the log")
-    ends = _wait_for_lake(settings)
+    ends = _wait_for_lake(settings, on_step)
     on_step("looking for runs")
     known = find_erasure(root, subject.by, subject.name)
     runs = runs_of_subject(root, subject.by, subject.name)
     if known is None and not runs:
         raise ConfigurationError(f"nothing is stored of the {subject.by} {subject.name!r}")
     known = known or new_erasure(subject.by, subject.name)
-    erasure = replace(known.with_runs(runs), offsets=ends, done_at=None)
+    return _carry_out(settings, replace(known.with_runs(runs), offsets=ends), subject.name, on_step)
+
+
+def erase_again(settings: Settings, *, on_step: OnStep) -> list[Erasure]:
+    """Remove what came back of all that was erased; return what was carried out again.
+
+    Shape: of a session all that names it, of a user or a host, who may come back, only the runs
+    that were erased. Raises: as `erase`.
+    """
+    check_lake(settings.lake_dir)
+    ends = _wait_for_lake(settings, on_step)
+    return [
+        _carry_out(settings, replace(erasure, offsets=ends), name, on_step)
+        for erasure, name in _known_erasures(settings, on_step)
+        if any(_left_of(settings, erasure, name, on_step).values())
+    ]
+
+
+def _known_erasures(settings: Settings, on_step: OnStep) -> Iterator[tuple[Erasure, str | None]]:
+    """Yield what is noted, with the runs that came since, and the session where it is found."""
+    root = settings.lake_dir
+    on_step("looking for sessions")
+    sessions = all_sessions(root)
+    for erasure in erasures(root):
+        name = session_of(erasure, sessions)
+        runs = runs_of_subject(root, "session", name) if name is not None else set()
+        yield erasure.with_runs(runs), name
+
+
+def _carry_out(settings: Settings, erasure: Erasure, name: str | None, on_step: OnStep) -> Erasure:
+    root = settings.lake_dir
+    erasure = replace(erasure, done_at=None)
     note_begun(root, erasure)
     for remove in (_from_lake, _from_postgres, _from_letters, _from_kafka):
         erasure = _with_removed(erasure, remove(settings, erasure, on_step))
         note_begun(root, erasure)  # what was removed counts, also where this is broken off
     on_step("journals")
-    return note_done(root, _with_removed(erasure, _from_journals(settings, erasure, subject)))
+    return note_done(root, _with_removed(erasure, _from_journals(settings, erasure, name)))
 
 
 def _with_removed(erasure: Erasure, more: Counter[str]) -> Erasure:
     return replace(erasure, removed=dict(Counter(erasure.removed) + more))
 
 
-def _wait_for_lake(settings: Settings) -> dict[str, dict[str, int]]:
+def _wait_for_lake(settings: Settings, on_step: OnStep) -> dict[str, dict[str, int]]:
     """Return for the log, by partition, the offset that it ends at, once the lake reaches it."""
+    on_step("waiting for the lake to have all of the log")
     log = asyncio.run(describe_topic(settings.bootstrap, settings.topic))
     ends = asyncio.run(log_bounds(settings.bootstrap, settings.topic)).next_offsets
     give_up_at = time.monotonic() + _WAIT_SECONDS
@@ -133,9 +165,9 @@ def _from_kafka(settings: Settings, erasure: Erasure, on_step: OnStep) -> Counte
     return Counter({"records of Kafka": asyncio.run(_cut(settings, erasure.offsets))})
 
 
-def _from_journals(settings: Settings, erasure: Erasure, subject: Subject) -> Counter[str]:
+def _from_journals(settings: Settings, erasure: Erasure, name: str | None) -> Counter[str]:
     lines = sum(
-        erase_rejected(each, lambda lines: mentioning(lines, subject.name, erasure.chosen))
+        erase_rejected(each, lambda lines: mentioning(lines, name, erasure.chosen))
         for each in _journal_dirs(settings)
     )
     return Counter({"rejected lines of journals": lines})
@@ -164,30 +196,48 @@ def find_left(settings: Settings, subject: Subject, *, on_step: OnStep) -> dict[
     check_lake(root)
     known = find_erasure(root, subject.by, subject.name) or new_erasure(subject.by, subject.name)
     erasure = known.with_runs(runs_of_subject(root, subject.by, subject.name))
+    return _left_of(settings, erasure, subject.name, on_step)
+
+
+def find_left_of_all(settings: Settings, *, on_step: OnStep) -> dict[str, list[str]]:
+    """Return where something is left, or came back, of all that was erased; changes nothing.
+
+    Raises: LakeUnavailable, BrokerUnavailable, PostgresUnavailable (retry).
+    """
+    check_lake(settings.lake_dir)
+    left: dict[str, list[str]] = {}
+    for erasure, name in _known_erasures(settings, on_step):
+        for where, places in _left_of(settings, erasure, name, on_step).items():
+            left.setdefault(where, []).extend(f"{erasure.id}: {place}" for place in places)
+    return left
+
+
+def _left_of(
+    settings: Settings, erasure: Erasure, name: str | None, on_step: OnStep
+) -> dict[str, list[str]]:
     on_step("the lake")
-    left = {"lake": places_in_lake(root, erasure)}
+    left = {"lake": places_in_lake(settings.lake_dir, erasure)}
     if settings.postgres_url is not None:
         on_step("PostgreSQL")
         found = stored_runs(settings.postgres_url, erasure.chosen)
         left["postgres"] = [f"{table}: {runs} runs" for table, runs in found.items() if runs]
     on_step("Kafka")
-    left["kafka"], left["dead_letters"] = _in_kafka(settings, subject, erasure.chosen)
+    left["kafka"], left["dead_letters"] = _in_kafka(settings, name, erasure.chosen)
     on_step("journals")
     left["journals"] = [
         place
         for each in _journal_dirs(settings)
-        for place in journal_mentions(each, subject.name, erasure.chosen)
+        for place in journal_mentions(each, name, erasure.chosen)
     ]
     return left
 
 
 def _in_kafka(
-    settings: Settings, subject: Subject, choose: Callable[[Iterable[str | None]], set[str]]
+    settings: Settings, name: str | None, choose: Callable[[Iterable[str | None]], set[str]]
 ) -> tuple[list[str], list[str]]:
+    mentioned = None if name is None else name.encode()
     try:
-        found = asyncio.run(
-            runs_in_log(settings.bootstrap, settings.topic, choose, subject.name.encode())
-        )
+        found = asyncio.run(runs_in_log(settings.bootstrap, settings.topic, choose, mentioned))
         letters = asyncio.run(letters_of(settings.bootstrap, choose))
     except ConfigurationError as error:
         raise BrokerUnavailable(str(error)) from error

@@ -68,7 +68,7 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def runs_in_log(
-    bootstrap: str, topic: str, choose: Choose, mentioned: bytes
+    bootstrap: str, topic: str, choose: Choose, mentioned: bytes | None
 ) -> dict[int, int]:
     """Return for each partition how many records are of some runs, or have some bytes in them.
 
@@ -84,6 +84,6 @@ async def runs_in_log(
                 chosen = choose(key.decode("utf-8", "replace") for key in keys)
                 for each in portion:
                     is_of_run = (each.key or b"").decode("utf-8", "replace") in chosen
-                    if is_of_run or mentioned in (each.value or b""):
+                    if is_of_run or (mentioned is not None and mentioned in (each.value or b"")):
                         found[each.partition] += 1
     return dict(found)

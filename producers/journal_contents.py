@@ -68,7 +68,7 @@ def _add(known: EventIdSet, more: EventIdSet) -> None:
     known.hashes |= more.hashes
 
 
-def journal_mentions(journal_dir: Path, text: str, chosen: Chosen) -> list[str]:
+def journal_mentions(journal_dir: Path, text: str | None, chosen: Chosen) -> list[str]:
     """Return which files below `journal_dir` have events of some runs, or a text in them.
 
     Shape: lines that are in the log already count as well, for they are on the disk until their
@@ -87,12 +87,12 @@ def journal_mentions(journal_dir: Path, text: str, chosen: Chosen) -> list[str]:
     return found
 
 
-def mentioning(lines: list[bytes], text: str, chosen: Chosen) -> list[bool]:
+def mentioning(lines: list[bytes], text: str | None, chosen: Chosen) -> list[bool]:
     """Tell of each line of a journal whether it says a text or is of a run that is meant."""
-    needle = orjson.dumps(text)
+    needle = None if text is None else orjson.dumps(text)
     run_ids = [{match[1].decode("utf-8", "replace") for match in _RUN_IDS(line)} for line in lines]
     meant = chosen(each for of_line in run_ids for each in of_line)
     return [
-        needle in line or not meant.isdisjoint(of_line)
+        (needle is not None and needle in line) or not meant.isdisjoint(of_line)
         for line, of_line in zip(lines, run_ids, strict=True)
     ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -16,6 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from runfold.deploy.cli.terminal import ERR, EXIT_FAILED, OUT, Broker, DataDir, Format, Lake
 from runfold.deploy.settings import Settings, load_settings
 from runfold.schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from runfold.sinks.erasure.record import Erasure
 
 _MOST_PROBLEMS = 20
 
@@ -153,14 +156,24 @@ def restore(
     where = lake_path(place)
     manifest = find_backup(where, name)
     settings = load_settings(broker=broker, lake=lake, data_dir=data_dir)
-    if replace:
-        _remove_lake(settings)
+    replaced = _remove_lake(settings) if replace else []
     with _progress("restoring") as (on_step, on_file):
         done = restore_backup(
-            settings, where, manifest, lake_only=lake_only, on_step=on_step, on_file=on_file
+            settings,
+            where,
+            manifest,
+            lake_only=lake_only,
+            replaced=replaced,
+            on_step=on_step,
+            on_file=on_file,
         )
     if output is Output.JSON:
-        said = {"copied_bytes": done.size_bytes, "folded": done.folded, "sent": done.records}
+        said = {
+            "copied_bytes": done.size_bytes,
+            "folded": done.folded,
+            "sent": done.records,
+            "later_erasures": done.erasures,
+        }
         _print_json(_about(manifest) | said)
         return
     OUT.print(
@@ -171,13 +184,22 @@ def restore(
         OUT.print(f"{done.folded:,} stored events folded, which the states had not reached")
     for topic, records in done.records.items():
         OUT.print(f"{topic}: {records:,} records sent")
+    if done.erasures:
+        OUT.print(
+            f"[yellow]{len(done.erasures):,} erasures came after this backup; what they removed is "
+            "back: start the stack and run `runfold erase --again`[/]"
+        )
     OUT.print("[dim]start the workers; `runfold audit` proves that nothing is missing[/]")
 
 
-def _remove_lake(settings: Settings) -> None:
-    """Delete the lake of `settings`, unless it is one that is being restored."""
+def _remove_lake(settings: Settings) -> list[Erasure]:
+    """Delete the lake of `settings`, unless it is one that is being restored.
+
+    Shape: returns the erasures that were noted in it.
+    """
     from runfold.deploy.stack import is_stack_running
     from runfold.sinks.backup.restoring import is_restoring
+    from runfold.sinks.erasure.record import erasures
     from runfold.sinks.lake_errors import lake_errors
     from runfold.sinks.lake_files import check_lake
     from runfold.sinks.storage import at
@@ -187,10 +209,14 @@ def _remove_lake(settings: Settings) -> None:
         raise ConfigurationError("the stack runs over this lake; `runfold down` stops it")
     with lake_errors(root, "list"):
         is_there = bool(at(root).names())
-    if is_there and not is_restoring(root):
+    if not is_there:
+        return []
+    noted = erasures(root)
+    if not is_restoring(root):
         check_lake(root)  # and nothing else is deleted
         with lake_errors(root, "remove"):
             at(root).remove_all()
+    return noted
 
 
 def _list(place: Any, output: Output) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from runfold.schemas.errors import ConfigurationError
+from runfold.sinks.erasure.record import Erasure
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.query import open_lake
 
@@ -34,3 +37,25 @@ def runs_of_subject(root: LakePath, by: str, subject: str) -> set[str]:
     with open_lake(root) as lake:
         question = _RUNS.format(column=COLUMNS[by], is_run=is_run)
         return {row["run_id"] for row in lake.rows(question, [subject])}
+
+
+_SESSIONS = """
+select session_id as name from lake_rows where session_id is not null
+union select session_id from lake_states where session_id is not null
+union select run_id from lake_rows where run_id is not null
+union select run_id from lake_states
+"""
+
+
+def all_sessions(root: LakePath) -> list[str]:
+    """Return every name that may be one of a session: their ids, and those of runs.
+
+    Raises: LakeUnavailable, QueryFailed.
+    """
+    with open_lake(root) as lake:
+        return [row["name"] for row in lake.rows(_SESSIONS)]
+
+
+def session_of(erasure: Erasure, sessions: Iterable[str]) -> str | None:
+    """Return which of `sessions` an erasure concerned, None where it is none of them."""
+    return next((each for each in sessions if erasure.concerns("session", each)), None)

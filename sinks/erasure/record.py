@@ -111,5 +111,10 @@ def note_done(root: LakePath, erasure: Erasure) -> Erasure:
     return done
 
 
+def note_again(root: LakePath, erasure: Erasure) -> None:
+    """Note one that another lake knew of. Raises: LakeUnavailable."""
+    write_file(root / FOLDER / f"{erasure.id}{_DONE}", _written(erasure))
+
+
 def _written(erasure: Erasure) -> bytes:
     return orjson.dumps(asdict(erasure), option=orjson.OPT_INDENT_2)

@@ -126,15 +126,26 @@ def test_nothing_is_left_of_a_run_wherever_its_erasure_was_broken_off(
 
         event = next(each.event for each in records if each.event is not None)
         assert event["run_id"] == run_id
-        late = [DemoRecord(0, event={**event, "event_id": "of a journal that came late"})]
-        put(late, len(records) + 1)
+        new_run = {"run_id": "not known before", "session_id": run_id, "event_id": "late, too"}
+        late = [
+            DemoRecord(0, event={**event, "event_id": "of a journal that came late"}),
+            DemoRecord(0, event={**event, **new_run}),
+        ]
+        put(late, len(records) + 2)
         code, said = runfold(settings, "erase", "--session", run_id, "--verify")
         assert (code, "left in lake" in said, "left in kafka" in said) == (1, True, True), said
-        code, said = runfold(settings, "erase", "--session", run_id, "--yes", "--format", "json")
-        assert (code, json.loads(said)["clean"]) == (0, True), said
+        code, said = runfold(settings, "erase", "--again", "--verify")
+        assert (code, "left in lake" in said, run_id in said) == (1, True, False), said
+        code, said = runfold(settings, "erase", "--again", "--yes", "--format", "json")
+        again = json.loads(said)
+        assert (code, again["clean"], len(again["receipts"])) == (0, True, 1), said
+        assert again["receipts"][0]["runs"] == len(done.runs) + 1
+        assert runfold(settings, "erase", "--session", run_id, "--verify")[0] == 0
+        code, said = runfold(settings, "erase", "--again", "--yes")
+        assert (code, "erasure" in said) == (0, False), said  # nothing came back
 
         others_again = [each for each in records if each is not bad]
-        put(others_again[-50:], len(records) + 51)
+        put(others_again[-50:], len(records) + 52)
         code, said = runfold(settings, "retention", "--events", "keep", "--kafka", "0s", "--yes")
         assert (code, "50 records deleted" in said) == (0, True), said
         assert runfold(settings, "audit")[0] == 0

@@ -15,10 +15,12 @@ from runfold.schemas.errors import ConfigurationError, LakeCorrupt, LakeUnavaila
 from runfold.schemas.lake import CompactionCounts
 from runfold.sinks.backup import taking
 from runfold.sinks.backup.choosing import choose_files, relative
+from runfold.sinks.backup.erasures import bring_later_erasures
 from runfold.sinks.backup.manifest import Manifest, backup_names, find_backup
 from runfold.sinks.backup.restoring import end_restore, restore_lake
 from runfold.sinks.backup.taking import Taken, keep_newest, take_backup, verify_backup
 from runfold.sinks.compaction.compactor import Compactor
+from runfold.sinks.erasure.record import erasures, new_erasure, note_done
 from runfold.sinks.lake import LocalLake
 from runfold.sinks.lake_errors import lake_errors
 from runfold.sinks.lake_files import Kind, list_whole_lake
@@ -260,3 +262,23 @@ def test_a_lake_is_replaced_only_where_it_is_one(tmp_path: Path) -> None:
     done = runner.invoke(app, [*options, "--lake", str(tmp_path / "home")])
     assert isinstance(done.exception, LakeUnavailable)
     assert (tmp_path / "home" / "letter").exists()
+
+
+def test_erasures_that_came_after_a_backup_are_noted_in_what_is_restored(
+    places: tuple[LakePath, LakePath, LakePath],
+) -> None:
+    root, place, target = places
+    filled(root)
+    known, later, last = (new_erasure("session", f"run-{number}") for number in range(3))
+    note_done(root, known)
+    manifest = taken(root, place).manifest
+    note_done(root, later.with_runs({"run-1"}))
+    taken(root, place)
+    restored(place, manifest, target)
+    assert [each.id for each in erasures(target)] == [known.id]
+    brought = bring_later_erasures(place, manifest, target, [known, last])
+    assert brought == sorted([later.id, last.id])
+    assert {each.id: len(each.runs) for each in erasures(target)} == {
+        known.id: 0, later.id: 1, last.id: 0,
+    }  # fmt: skip
+    assert bring_later_erasures(place, find_backup(place), target, []) == []

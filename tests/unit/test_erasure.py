@@ -15,7 +15,7 @@ from runfold.deploy.settings import Settings
 from runfold.producers.journal_contents import journal_mentions, mentioning
 from runfold.producers.rejected import erase_rejected, keep_rejected
 from runfold.sinks.compaction.compactor import Compactor
-from runfold.sinks.erasure.finding import runs_of_subject
+from runfold.sinks.erasure.finding import all_sessions, runs_of_subject, session_of
 from runfold.sinks.erasure.record import (
     Erasure,
     erasures,
@@ -184,6 +184,17 @@ def test_what_comes_later_is_found_and_erased_by_repeating_it(tmp_path: Path) ->
     assert len(places_in_lake(tmp_path, done)) == 2
     erased(tmp_path)
     assert places_in_lake(tmp_path, done) == []
+
+
+def test_a_session_that_came_back_is_known_by_its_hash(tmp_path: Path) -> None:
+    lake = filled(tmp_path)
+    done = erased(tmp_path)
+    assert session_of(done, all_sessions(tmp_path)) is None
+    lake.put(event("new run", "run.started", 99, session_id="s-1"))  # of a client that was offline
+    assert session_of(done, all_sessions(tmp_path)) == "s-1"
+    of_run = new_erasure("session", "new run")
+    assert session_of(of_run, all_sessions(tmp_path)) == "new run"
+    assert session_of(new_erasure("host", "s-1"), all_sessions(tmp_path)) is None
 
 
 def test_journals_are_looked_through_for_runs_and_for_the_name(tmp_path: Path) -> None:

@@ -135,6 +135,32 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
     asyncio.run(main())
 
 
+def test_a_body_that_does_not_say_how_long_it_is_has_the_same_limit() -> None:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(LINE), LINE) for _ in range(3)) + b"0\r\n\r\n"
+    begun = b"POST /api/v1/events HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n"
+
+    async def main() -> None:
+        for most, status in ((len(LINE) * 3, 200), (len(LINE) * 3 - 1, 413)):
+            settings = CollectorSettings(body=BodyLimits(packed_bytes=most))
+            async with served(Collector(HeldLog(), settings), ConnectionLimits()) as (address, _):
+                answer = await said(address, begun + b"connection: close\r\n\r\n" + chunks)
+                assert status_of(answer) == status
+
+    asyncio.run(main())
+
+
+def test_a_packed_body_that_is_torn_is_refused_whole() -> None:
+    packed = gzip.compress(LINE) + gzip.compress(LINE)
+
+    async def main() -> None:
+        async with served(Collector(HeldLog()), ConnectionLimits()) as (address, _):
+            for body, status in ((packed, 200), (packed[:-5], 400), (packed + b"x", 400)):
+                sent = head(len(body), "content-encoding: gzip", "connection: close") + body
+                assert status_of(await said(address, sent)) == status
+
+    asyncio.run(main())
+
+
 def test_the_bodies_of_all_requests_share_one_memory() -> None:
     async def main() -> None:
         log = HeldLog()

@@ -52,12 +52,22 @@ def test_an_address_of_this_machine_needs_no_key(host: str) -> None:
     assert isinstance(access(f"{host}:4318"), OpenAccess)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "[2001:db8::1]", "no.such.host."])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "[::]", "[]", "192.0.2.1", "[2001:db8::1]", "no.such.host."]
+)
 def test_an_address_that_others_reach_is_refused_without_a_key(host: str, keys: Keys) -> None:
     for found in ({}, {"a": AccessKey("a", b"", (Scope.INGEST,), 0, revoked_at=1)}):
         keys.found = found
         with pytest.raises(ConfigurationError, match="runfold keys create"):
             access("127.0.0.1:4318", f"{host}:4317")
+
+
+def test_a_name_of_this_machine_and_of_others_is_reached_by_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [(0, 0, 0, "", (each, 4318)) for each in ("127.0.0.1", "192.0.2.1")]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+    assert not Address("both.example", 4318).is_loopback
 
 
 def test_with_a_key_or_while_kafka_is_silent_nobody_comes_in_before_the_keys_are_read(

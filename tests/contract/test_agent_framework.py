@@ -19,6 +19,7 @@ from runfold.deploy.embedded import KafkaServer
 from runfold.schemas.event import Event
 from runfold.schemas.objects import OBJECT_ATTRIBUTE
 from runfold.sinks.objects import LakeObjects
+from tests.buckets import S3Server
 from tests.collector_process import CollectorProcess
 
 KEY = "the-key-of-a-container"
@@ -357,6 +358,24 @@ async def test_a_large_transcript_is_an_object_that_its_event_names(
     too_long = {**message, "content": "x" * 1_000_001}
     refused = api.post("/api/v1/transcript", json={**sent, "transcript": [too_long]})
     assert paths(refused) == [["transcript", 0, "content"]]
+
+
+async def test_a_bucket_keeps_large_transcripts_or_they_are_sent_again(
+    kafka: KafkaServer, topic_name: str, tmp_path: Path, s3: S3Server
+) -> None:
+    message = {"role": "user", "content": "x" * 1_000_000, "index": 0}
+    sent = {"sessionId": "bucket", "hostId": "laptop", "transcript": [message] * 3}
+    lake = s3.new_lake()
+    with CollectorProcess(kafka.bootstrap, topic_name, tmp_path, "--lake", str(lake)) as serving:
+        s3.fail(status=503)
+        refused = httpx.post(f"{serving.url}/api/v1/transcript", json=sent, timeout=120)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert await events_of(serving, "bucket") == []
+        s3.fail()
+        assert httpx.post(f"{serving.url}/api/v1/transcript", json=sent, timeout=60).is_success
+        saved = [each for each in await events_of(serving, "bucket") if each.event_type == SAVED]
+    kept = LakeObjects(lake).get(attributes(saved[0])[OBJECT_ATTRIBUTE]["sha256"])
+    assert orjson.loads(kept or b"")["messages"] == sent["transcript"]
 
 
 async def test_large_attributes_are_an_object_too(

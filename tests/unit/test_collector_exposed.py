@@ -8,7 +8,8 @@ import pytest
 
 from runfold.deploy.collector_keys import access_for
 from runfold.deploy.settings import load_settings
-from runfold.producers.collector.access import Access, OpenAccess, Scope
+from runfold.producers.collector.access import Access, KeyRefused, OpenAccess, Scope
+from runfold.producers.collector.agent_framework import StartupKey
 from runfold.producers.collector.problems import Problem
 from runfold.producers.collector.server import Address
 from runfold.producers.key_log import KeyLog
@@ -95,3 +96,15 @@ def test_the_agent_framework_s_key_is_one_and_lets_nobody_in_elsewhere(
     monkeypatch.setenv("AGENT_FRAMEWORK_API_KEY", "its own")
     with pytest.raises(Problem, match="not known yet"):
         access("0.0.0.0:3001").admit("its own", Scope.INGEST, "192.0.2.9")
+
+
+@pytest.mark.parametrize("presented", ["its owm", "", None])
+def test_the_agent_framework_s_key_lets_send_from_its_host_and_nothing_else(
+    presented: str | None,
+) -> None:
+    key = StartupKey("its own", host="laptop")
+    assert key.admit("its own", Scope.INGEST, "192.0.2.9").host == "laptop"
+    for wrong, scope in ((presented, Scope.INGEST), ("its own", Scope.READ)):
+        with pytest.raises(KeyRefused) as refused:
+            key.admit(wrong, scope, "192.0.2.9")
+        assert refused.value.missing is (wrong is None)

@@ -22,6 +22,7 @@ class Limited:
     """Lets nobody in before two seconds have passed."""
 
     def admit(self, presented: str | None, scope: Scope, peer: str) -> Caller:
+        del presented, scope, peer
         raise Problem(429, "too many", timedelta(seconds=2))
 
 

@@ -24,7 +24,7 @@ def reset(
     Agents' journals stay: what they have not sent yet comes into the next log. A lake or a Postgres
     elsewhere is not touched.
     """
-    from runfold.deploy.stack import is_stack_running
+    from runfold.deploy.stack import StackPlaces, is_stack_running
 
     home = load_settings(data_dir=data_dir).home
     if is_stack_running(home):
@@ -38,4 +38,5 @@ def reset(
         typer.confirm(f"Delete {names} under {home}?", abort=True)
     for each in there:
         shutil.rmtree(each)
+    StackPlaces(home).description.unlink(missing_ok=True)  # what a killed stack has left
     OUT.print(f"deleted {names} under {home}")

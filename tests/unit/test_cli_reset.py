@@ -30,9 +30,12 @@ def test_without_a_yes_nothing_is_deleted(tmp_path: Path, answer: str) -> None:
 
 def test_with_a_yes_the_journals_alone_stay(tmp_path: Path) -> None:
     home = a_home(tmp_path)
+    left_by_a_killed_stack = StackPlaces(home).description
+    left_by_a_killed_stack.write_text("{}")
     result = CliRunner().invoke(app, ["reset", "--data-dir", str(home)], input="y\n")
     assert result.exit_code == 0
     assert [each.parent.name for each in home.glob("*/file")] == ["journal"]
+    assert not left_by_a_killed_stack.exists()
     again = CliRunner().invoke(app, ["reset", "--data-dir", str(home), "--yes"])
     assert "nothing to delete" in again.output
 

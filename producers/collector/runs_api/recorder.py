@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from typing import Any
+from weakref import WeakValueDictionary
 
 from runfold.producers.collector.access import Caller
 from runfold.producers.collector.collector import Collector
 from runfold.producers.collector.log_writer import Placed
 from runfold.producers.collector.runs_api.follower import RunsFollower
+from runfold.producers.collector.runs_api.gathering import Gathering
 from runfold.producers.collector.runs_api.mapping import (
     Fields,
     KnownRun,
@@ -58,6 +62,9 @@ class TooLarge(Exception):
     """What is to be recorded does not fit into an event."""
 
 
+_Gathering = Gathering[Sequence[NewRun], list[Outcome]]
+
+
 @dataclass(slots=True)
 class _Creating:
     """A record on its way; `places` are where its start was written, in vain until it shows."""
@@ -75,6 +82,7 @@ class RunRecorder:
         self._follower = follower
         self._store = follower.store
         self._turns = Turns()
+        self._gatherings: WeakValueDictionary[Caller, _Gathering] = WeakValueDictionary()
 
     async def create(self, caller: Caller, records: Sequence[NewRun]) -> list[Outcome]:
         """Return for each record whether it made a run, in the order of the log.
@@ -83,6 +91,19 @@ class RunRecorder:
         Raises: BrokerUnavailable (retry): all is sent again.
         """
         await self._follower.ready()
+        gathering = self._gatherings.get(caller)
+        if gathering is None:
+            gathering = self._gatherings[caller] = Gathering(partial(self._create, caller))
+        return await gathering.ask(records, len(records))
+
+    async def _create(
+        self, caller: Caller, asked: Sequence[Sequence[NewRun]]
+    ) -> list[list[Outcome]]:
+        """Create what a caller's requests ask for: written, read back and looked up once."""
+        outcomes = iter(await self._create_all(caller, [each for one in asked for each in one]))
+        return [list(islice(outcomes, len(one))) for one in asked]
+
+    async def _create_all(self, caller: Caller, records: Sequence[NewRun]) -> list[Outcome]:
         async with self._turns.of(each.event_id for each in records):
             outcomes: dict[str, Outcome] = {}
             creating: dict[str, _Creating] = {}

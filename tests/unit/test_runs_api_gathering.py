@@ -73,7 +73,7 @@ async def test_one_who_is_cancelled_takes_nothing_from_the_others() -> None:
     waits.cancel()
     await asyncio.wait({leader, waits})
     doing.go.set()
-    assert await asyncio.gather(mate, stays) == [4, 8]
+    assert list(await asyncio.gather(mate, stays)) == [4, 8]
     assert doing.groups[0] == [1, 2]
 
 

@@ -264,10 +264,10 @@ class _RunsApi:
 
     async def _row(self, caller: Caller, event_id: str) -> dict[str, Any]:
         await self._follower.ready()
-        row = await asyncio.to_thread(self._queries.one, event_id, caller.project)
+        row = self._queries.one(event_id, caller.project)
         if row is None:  # another collector may have just written it
             await self._follower.caught_up()
-            row = await asyncio.to_thread(self._queries.one, event_id, caller.project)
+            row = self._queries.one(event_id, caller.project)
         if row is None:
             raise _not_found(event_id)
         return row

@@ -16,6 +16,9 @@ StepDone = Callable[[str], None]
 KILLED = 128
 """An exit code of this and more means ended by a signal."""
 _LOG_KEPT_BYTES = 10 * 1024 * 1024
+_LINES = 15
+_NOISE = ("nanobind: ", " - leaked ", " - ... skipped", "See https://nanobind")
+"""What DuckDB's bindings say when a process ends that has used them, some 50 lines."""
 
 
 class PartFailed(RunfoldError):
@@ -33,7 +36,8 @@ def make_room(log: Path) -> None:
 
 def last_words(path: Path) -> str:
     """Return the error that a command's log ends with, else its last lines."""
-    lines = tail_of(path, 15).splitlines()
+    said = tail_of(path, 10 * _LINES).splitlines()
+    lines = [line for line in said if not line.startswith(_NOISE)][-_LINES:]
     errors = [at for at, line in enumerate(lines) if line.startswith("error: ")]
     return "\n".join(lines[errors[-1] :] if errors else lines)
 

@@ -39,7 +39,13 @@ async def run_collector(
         collector = Collector(log, how, access)
         grpc = None
         if over_grpc is not None:
-            grpc = OtlpGrpc(collector, over_grpc, serving.certificate, drain=serving.drain)
+            grpc = OtlpGrpc(
+                collector,
+                over_grpc,
+                serving.certificate,
+                limits=serving.limits,
+                drain=serving.drain,
+            )
         listening = _announcing(settings, grpc, status_file, say)
         await serve(_app(settings, collector, grpc), collector, serving, on_listening=listening)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -22,35 +22,43 @@ _FILES_BESIDE = 200
 class ConnectionLimits:
     """What one connection, and all together, may take.
 
+    Shape: `most` over HTTP, `most_over_grpc` beside them.
     Units: `head_within` from a request's first byte (or the connection's begin) to the end of its
     headers; `body_within` from there to the end of its body, a little more than a body's reader
     allows, so that the reader answers first.
     """
 
     most: int = 4096
+    most_over_grpc: int = 1024
     head_bytes: int = 64 * 1024
     head_within: timedelta = timedelta(seconds=10)
     body_within: timedelta = timedelta(seconds=30)
 
 
-def make_room_for(limits: ConnectionLimits) -> int:
-    """Ask the system for as many open files as the connections need; return how many it allows."""
+def make_room_for(limits: ConnectionLimits) -> ConnectionLimits:
+    """Ask the system for as many open files as the connections need; return what it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = limits.most + _FILES_BESIDE
+    connections = limits.most + limits.most_over_grpc
+    needed = connections + _FILES_BESIDE
     if hard != resource.RLIM_INFINITY:
         needed = min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < needed:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if allowed == resource.RLIM_INFINITY:
-        return limits.most
-    return max(1, min(limits.most, allowed - _FILES_BESIDE))
+    if allowed == resource.RLIM_INFINITY or allowed - _FILES_BESIDE >= connections:
+        return limits
+    share = max(0, allowed - _FILES_BESIDE) / connections
+    return replace(
+        limits,
+        most=max(1, int(limits.most * share)),
+        most_over_grpc=max(1, int(limits.most_over_grpc * share)),
+    )
 
 
 def protocol_within(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
     """Return uvicorn's HTTP/1.1 protocol, kept within `limits`."""
-    most = make_room_for(limits)
+    most = make_room_for(limits).most
 
     class LimitedProtocol(HttpToolsProtocol):
         _timer: asyncio.TimerHandle | None = None

@@ -13,7 +13,11 @@ what, project = sys.argv[1:]
 if what == "oldest":
     client = sdk.AutomagikTelemetry(project_name=project, version="1.2.3")
 else:
-    client = sdk.AutomagikTelemetry(TelemetryConfig(project_name=project, version="1.2.3"))
+    client = sdk.AutomagikTelemetry(
+        TelemetryConfig(
+            project_name=project, version="1.2.3", timeout=1 if what == "impatient" else 5
+        )
+    )
 
 if what == "many":
     for at in range(250):

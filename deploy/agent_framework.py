@@ -16,6 +16,7 @@ from runfold.producers.collector.documents import Documents
 from runfold.sinks.objects import LakeObjects
 
 _PORT = ":3001"
+_KEYS_OF_OPENROUTER = "sk-or-"
 
 
 class AgentFrameworkEnvironment(BaseSettings):
@@ -23,6 +24,7 @@ class AgentFrameworkEnvironment(BaseSettings):
 
     Shape: `agent_framework_api_key` is a key that may send, `telemetry_host_id` the one host whose
     events it may send. `port` counts only where there is a key: many programs know a PORT.
+    `openrouter_api_key` is a key by which costs are asked for.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -30,6 +32,22 @@ class AgentFrameworkEnvironment(BaseSettings):
     agent_framework_api_key: SecretStr | None = None
     telemetry_host_id: str | None = None
     port: str | None = None
+    openrouter_api_key: SecretStr | None = None
+    anthropic_auth_token: SecretStr | None = None
+    openrouter_base_url: str = "https://openrouter.ai/api/v1"
+
+    @property
+    def key_for_openrouter(self) -> str | None:
+        """The key by which costs are asked for.
+
+        Shape: a token for Anthropic, which the original would send too, only where it is a key of
+        OpenRouter's: another is none of their business.
+        """
+        if self.openrouter_api_key is not None:
+            return self.openrouter_api_key.get_secret_value()
+        token = self.anthropic_auth_token
+        is_theirs = token is not None and token.get_secret_value().startswith(_KEYS_OF_OPENROUTER)
+        return token.get_secret_value() if token is not None and is_theirs else None
 
 
 def listening_at(settings: Settings) -> list[str]:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from runfold.deploy.agent_framework import agent_framework_router, listening_at
 from runfold.deploy.collector_keys import access_for
+from runfold.deploy.late_costs import late_costs
 from runfold.deploy.page.routes import page_routes
 from runfold.deploy.runs_api import runs_api_settings, runs_follower
 from runfold.deploy.settings import Settings
@@ -66,7 +67,9 @@ def _app(settings: Settings, collector: Collector, grpc: OtlpGrpc | None) -> Fas
         clickhouse_routes(collector),
         agent_framework_router(settings, collector),
     ]
-    return build_app(collector, first, alongside=[follower, *([grpc] if grpc else [])])
+    costs = late_costs(settings, collector)
+    alongside = [follower, *([grpc] if grpc else []), *([costs] if costs else [])]
+    return build_app(collector, first, alongside=alongside)
 
 
 def _announcing(

@@ -95,10 +95,15 @@ class LateCost(TypedDict, total=False):
     sessionId: Required[_Id]
     generationId: Required[Annotated[str, Field(min_length=1, max_length=512)]]
     cost: Required[_Cost]
+    agentName: _Name
     modelName: _Name
+    promptTokens: _Tokens
+    completionTokens: _Tokens
+    cachedTokens: _Tokens
+    reasoningTokens: _Tokens
 
 
-"""What a generation cost, where that is known after its event only."""
+"""What a generation cost, and its tokens, where that is known after its event only."""
 
 
 class Message(TypedDict, total=False):

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from runfold.producers.collector.agent_framework.decisions import normal_decision
 from runfold.producers.collector.agent_framework.items import Item, LateCost, Transcript
 from runfold.schemas.vocabulary import EventType, RunStatus
 
@@ -28,32 +29,9 @@ _COLUMNS = {
     "modelName": "model",
 }
 """What has a field of its own in an event."""
-_SPENT = ("promptTokens", "completionTokens", "cachedTokens", "reasoningTokens", "cost")
+_TOKENS = ("promptTokens", "completionTokens", "cachedTokens", "reasoningTokens")
+_SPENT = (*_TOKENS, "cost")
 _WIRE_NAMES = frozenset(Item.__annotations__)
-_NOW_CALLED = {
-    "APPROVED": "APPROVE",
-    "ALLOW": "APPROVE",
-    "ALLOWED": "APPROVE",
-    "DENIED": "DENY",
-    "DECLINE": "DENY",
-    "DECLINED": "DENY",
-    "BLOCK": "DENY",
-    "BLOCKED": "DENY",
-    "REJECT": "DENY",
-    "REJECTED": "DENY",
-    "CONFIRMED": "CONFIRM",
-    "OK": "SUCCESS",
-    "CONTINUED": "CONTINUE",
-    "FAILED": "ERROR",
-}
-_DECISIONS = frozenset({"APPROVE", "CONTINUE", "DENY", "CONFIRM", "SUCCESS", "ERROR"})
-
-
-def normal_decision(word: str) -> str:
-    """Return the decision that `word` is an older name or a spelling of, or `word` itself."""
-    upper = word.strip().upper()
-    upper = _NOW_CALLED.get(upper, upper)
-    return upper if upper in _DECISIONS else word
 
 
 def run_id_of(sent: Item | LateCost | Transcript) -> str:
@@ -145,14 +123,16 @@ def started(items: Iterable[tuple[Item | Transcript, int]]) -> list[Fields]:
 
 def cost_event(late: LateCost, occurred_at: int) -> Fields:
     """Return what adds the cost of a generation, unless its call has told it."""
+    attributes: Fields = {"generation_id": late["generationId"]}
+    attributes |= {_snake(name): value for name, value in late.items() if name in _TOKENS}
     return {
         **_whose(late, occurred_at),
-        **_set({"model": late.get("modelName")}),
+        **_set({"model": late.get("modelName"), **_tokens(late)}),
         "event_id": cost_id(late["generationId"]),
         "event_type": EventType.CUSTOM.value,
         "name": COST_ADDED,
         "cost_usd": late["cost"],
-        "attributes": orjson.dumps({"generation_id": late["generationId"]}).decode(),
+        "attributes": orjson.dumps(attributes).decode(),
     }
 
 
@@ -196,24 +176,31 @@ def _event_type(item: Item) -> EventType:
 
 
 def _model_call(item: Item, event_id: str, whose: Fields) -> Fields:
-    """Return the call of a model; `input_tokens` are without those that a cache read."""
-    cached = item.get("cachedTokens")
-    prompt = item.get("promptTokens")
+    """Return the call of a model."""
     generation = item.get("generationId")
     call = _below(event_id, "llm", EventType.LLM_CALLED, whose) | _set(
         {
             "model": item.get("modelName"),
             "duration_ms": item.get("latencyMs"),
-            "input_tokens": None if prompt is None else max(0, prompt - (cached or 0)),
-            "cache_read_tokens": cached,
-            "output_tokens": item.get("completionTokens"),
-            "reasoning_tokens": item.get("reasoningTokens"),
+            **_tokens(item),
             "cost_usd": item.get("cost"),
         }
     )
     if generation and "cost" in item:  # so a cost that comes later adds nothing
         call["event_id"] = cost_id(generation)
     return call
+
+
+def _tokens(sent: Item | LateCost) -> Fields:
+    """Return the columns of tokens; `input_tokens` are without those that a cache read."""
+    cached = sent.get("cachedTokens")
+    prompt = sent.get("promptTokens")
+    return {
+        "input_tokens": None if prompt is None else max(0, prompt - (cached or 0)),
+        "cache_read_tokens": cached,
+        "output_tokens": sent.get("completionTokens"),
+        "reasoning_tokens": sent.get("reasoningTokens"),
+    }
 
 
 def _error(item: Item) -> Fields:

@@ -36,8 +36,7 @@ FRAMEWORK = [
         reasoning_tokens=5, total_tokens=120, client_version="1.0",
     ),
     framework_event(
-        2, 60, duration_ms=300.0, generation_id="gen-1", prompt_tokens=50, completion_tokens=10,
-        total_tokens=60, extra_data={"k": "v"},
+        2, 60, duration_ms=300.0, generation_id="gen-1", extra_data={"k": "v"},
     ),
     framework_event(3, 120, decision="DENY", agent_name="clerk", execution_type="typescript"),
     framework_event(
@@ -45,7 +44,8 @@ FRAMEWORK = [
     ),
     event(
         SESSION, "custom", HOUR + 9, event_id="af-cost-x", name="cost.added", cost_usd=0.5,
-        session_id="s-1", attributes='{"generation_id":"gen-1"}',
+        session_id="s-1",
+        attributes='{"generation_id":"gen-1","prompt_tokens":50,"completion_tokens":10}',
     ),
     *(
         event(

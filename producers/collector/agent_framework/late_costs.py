@@ -104,6 +104,7 @@ class LateCosts:
 
     async def __aenter__(self) -> Self:
         await self._openrouter.__aenter__()
+        structlog.get_logger(__name__).info("costs are asked for", at=self._openrouter.url)
         self._task = asyncio.create_task(self._work())
         return self
 

@@ -51,7 +51,7 @@ class OpenRouter:
     """Asks OpenRouter at `url` with a key; an async context manager."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._url = f"{url.rstrip('/')}/generation"
+        self.url = f"{url.rstrip('/')}/generation"
         self._headers = {"Authorization": f"Bearer {key}"}
         self._session: aiohttp.ClientSession
 
@@ -74,7 +74,7 @@ class OpenRouter:
         """
         try:
             async with self._session.get(
-                self._url, params={"id": generation}, allow_redirects=False
+                self.url, params={"id": generation}, allow_redirects=False
             ) as answer:
                 if answer.status == 200:
                     return _read(await answer.json(content_type=None))

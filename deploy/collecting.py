@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -68,7 +70,8 @@ def _app(settings: Settings, collector: Collector, grpc: OtlpGrpc | None) -> Fas
         agent_framework_router(settings, collector),
     ]
     costs = late_costs(settings, collector)
-    alongside = [follower, *([grpc] if grpc else []), *([costs] if costs else [])]
+    alongside: list[AbstractAsyncContextManager[Any]] = [follower]
+    alongside += [each for each in (grpc, costs) if each is not None]
     return build_app(collector, first, alongside=alongside)
 
 

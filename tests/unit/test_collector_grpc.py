@@ -23,10 +23,9 @@ from runfold.producers.collector.connections import ConnectionLimits
 from runfold.producers.collector.log_writer import LogWriter, Placed
 from runfold.producers.collector.otlp import grpc_server
 from runfold.producers.collector.otlp.grpc_server import OtlpGrpc
+from runfold.producers.collector.records import Record
 from runfold.producers.collector.server import Address
 from runfold.producers.collector.tls import Certificate
-from runfold.producers.publisher import EventFields
-from runfold.schemas.errors import EventRejected
 from tests.otlp_requests import span, traces
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -42,10 +41,10 @@ class HeldLog(LogWriter):
         super().__init__("127.0.0.1:1")
         self.asked, self.open = asyncio.Event(), asyncio.Event()
 
-    async def append(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
+    async def append(self, records: Sequence[Record]) -> list[Placed]:
         self.asked.set()
         await self.open.wait()
-        return [Placed(0, at) for at, _ in enumerate(events)]
+        return [Placed(0, at) for at, _ in enumerate(records)]
 
 
 @asynccontextmanager

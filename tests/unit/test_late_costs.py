@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import fields
 from datetime import timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,14 +37,13 @@ from runfold.producers.collector.agent_framework.openrouter import (
 )
 from runfold.producers.collector.collector import Collector
 from runfold.producers.collector.log_writer import LogWriter, Placed
-from runfold.producers.publisher import EventFields
-from runfold.schemas.errors import EventRejected
+from runfold.producers.collector.records import Record
+from runfold.schemas.codec.decoder import decode_event
 from runfold.schemas.event import Event
 from tests.lakes_of_events import NOON_US, LakeOfEvents, now_us
 
 DAY = timedelta(hours=24)
 WAIT_SECONDS = 30
-COLUMNS = {each.name for each in fields(Event)}
 
 
 class FakeOpenRouter:
@@ -107,18 +105,14 @@ class KeepingLog(LogWriter):
     def __init__(self, lake: LakeOfEvents | None = None) -> None:
         super().__init__("127.0.0.1:1")
         self.lake = lake
-        self.taken: list[EventFields] = []
+        self.taken: list[Event] = []
 
-    async def append(self, events: Sequence[EventFields]) -> list[Placed | EventRejected]:
+    async def append(self, records: Sequence[Record]) -> list[Placed]:
+        events = [decode_event(value) for _, value in records]
         self.taken += events
         if self.lake is not None:
-            put(self.lake, *events)
-        return [Placed(0, at) for at, _ in enumerate(events)]
-
-
-def put(lake: LakeOfEvents, *events: EventFields) -> None:
-    known = [{name: value for name, value in each.items() if name in COLUMNS} for each in events]
-    lake.put(*(Event(**each) for each in known), recorded_at_us=now_us())
+            self.lake.put(*events, recorded_at_us=now_us())
+        return [Placed(0, at) for at, _ in enumerate(records)]
 
 
 def called(lake: LakeOfEvents, session: str, **said: Any) -> None:
@@ -129,7 +123,8 @@ def called(lake: LakeOfEvents, session: str, **said: Any) -> None:
     }  # fmt: skip
     [checked] = check_batch({"events": [item]}, strict=False).items.values()
     [event_id] = event_ids([checked], "one")
-    put(lake, *events_of(checked, event_id, NOON_US, json.dumps(attributes_of(checked))))
+    events = events_of(checked, event_id, NOON_US, json.dumps(attributes_of(checked)))
+    lake.put(*(Event(**each) for each in events), recorded_at_us=now_us())
 
 
 @asynccontextmanager
@@ -171,13 +166,13 @@ async def test_the_cost_and_the_tokens_of_a_call_are_added_once(
     find = partial(uncosted, lake.root)
     async with asking(openrouter, find, lake) as log:
         await until(lambda: len(log.taken) == 2)
-    added = {each["run_id"]: each for each in log.taken}
+    added = {each.run_id: each for each in log.taken}
     assert added.keys() == {"s1@h", "s2@h"}
     one, two = added["s1@h"], added["s2@h"]
-    assert (one["cost_usd"], one["input_tokens"], one["cache_read_tokens"]) == (0.75, 70, 40)
-    assert (one["output_tokens"], one["reasoning_tokens"]) == (22, 5)
-    assert (one["occurred_at"], one["agent_name"], one["model"]) == (NOON_US, "a", "m")
-    assert (two["cost_usd"], "input_tokens" in two) == (2.0, False)
+    assert (one.cost_usd, one.input_tokens, one.cache_read_tokens) == (0.75, 70, 40)
+    assert (one.output_tokens, one.reasoning_tokens) == (22, 5)
+    assert (one.occurred_at, one.agent_name, one.model) == (NOON_US, "a", "m")
+    assert (two.cost_usd, two.input_tokens) == (2.0, None)
     assert openrouter.asked == {"gen-1": 1, "gen-2": 1, "gen-3": 1}
     assert openrouter.keys == {"Bearer sk-or-test"}
 
@@ -185,7 +180,7 @@ async def test_the_cost_and_the_tokens_of_a_call_are_added_once(
     async with asking(openrouter, find, lake) as again:  # a restart, or another collector
         called(lake, "s5", generationId="gen-4")
         await until(lambda: again.taken)
-    assert [each["run_id"] for each in again.taken] == ["s5@h"]
+    assert [each.run_id for each in again.taken] == ["s5@h"]
     assert openrouter.asked["gen-1"] == 1
 
 
@@ -203,7 +198,7 @@ async def test_what_is_known_only_later_is_asked_for_again_and_given_up_in_the_e
         openrouter.knows("last", 4.0)
         found.append(Uncosted("h", "last", "last", NOON_US))
         await until(lambda: len(log.taken) == 3)
-    costs = {each["session_id"]: each["cost_usd"] for each in log.taken}
+    costs = {each.session_id: each.cost_usd for each in log.taken}
     assert costs == {"late": 3.0, "half,never": 1.0, "last": 4.0}
     assert openrouter.asked["never"] == 12
     assert openrouter.asked["half"] == 1
@@ -231,7 +226,7 @@ async def test_an_outage_a_limit_and_a_lake_that_is_not_there_yet_cost_no_try(
 
     async with asking(openrouter, find) as log:
         await until(lambda: log.taken)
-    assert [each["cost_usd"] for each in log.taken] == [1.0]
+    assert [each.cost_usd for each in log.taken] == [1.0]
     assert openrouter.asked == {"gen-1": 10}
 
 

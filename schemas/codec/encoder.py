@@ -106,12 +106,10 @@ class SparseEncoder:
 
     def _plan(self, names: tuple[str, ...]) -> tuple[list[Step], bytes]:
         """Return how records of these fields are written, with the nulls at their end."""
-        unknown = next((each for each in names if each not in self._slots), None)
-        missing = next(
-            (each for each in list(self._slots)[: self._required] if each not in names), None
-        )
-        if unknown or missing:
-            raise _rejected(f"field {unknown or missing!r} is missing or unknown")
+        wrong = [each for each in names if each not in self._slots]
+        wrong += [each for each in list(self._slots)[: self._required] if each not in names]
+        if wrong:
+            raise _rejected(f"field {wrong[0]!r} is missing or unknown")
         steps: list[Step] = []
         at = 0
         for name in sorted(names, key=lambda each: self._slots[each][0]):

@@ -93,6 +93,7 @@ _MINIMAL = {"event_id": "e", "run_id": "r", "event_type": "t", "occurred_at": 1}
         ({"name": b"bytes"}, "name"),
         ({"name": "\ud800"}, "name"),
         ({"unheard_of": 1}, "unheard_of"),
+        ({"": 1}, "field '' is"),
     ],
 )
 def test_a_record_that_does_not_fit_is_refused_by_the_name_of_its_field(

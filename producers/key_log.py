@@ -82,6 +82,9 @@ class KeyLog:
             except BrokerUnavailable as error:
                 log.warning("the keys cannot be followed now", error=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
+            except Exception:  # noqa: BLE001  a key that is revoked must not stay in force unseen
+                log.exception("the keys cannot be followed now")
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     @asynccontextmanager
     async def following(self, put: OnKey, on_complete: Callable[[], None]) -> AsyncIterator[None]:

@@ -127,6 +127,9 @@ class RunsFollower:
             except (RunfoldError, sqlite3.Error, OSError) as error:
                 logger.warning("the log is not followed now", error=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
+            except Exception:  # noqa: BLE001  nobody waits for this task: it must not end unseen
+                logger.exception("the log is not followed now")
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _follow_log(self, log: LogDescription) -> None:
         """Follow one log until the topic is another, or has more partitions."""

@@ -82,7 +82,7 @@ class KeyLog:
             except BrokerUnavailable as error:
                 log.warning("the keys cannot be followed now", error=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
-            except Exception:  # noqa: BLE001  a key that is revoked must not stay in force unseen
+            except Exception:
                 log.exception("the keys cannot be followed now")
                 await asyncio.sleep(_PAUSE_SECONDS)
 

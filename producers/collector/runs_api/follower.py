@@ -127,7 +127,7 @@ class RunsFollower:
             except (RunfoldError, sqlite3.Error, OSError) as error:
                 logger.warning("the log is not followed now", error=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
-            except Exception:  # noqa: BLE001  nobody waits for this task: it must not end unseen
+            except Exception:
                 logger.exception("the log is not followed now")
                 await asyncio.sleep(_PAUSE_SECONDS)
 

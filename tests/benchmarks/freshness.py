@@ -39,6 +39,7 @@ class Burst:
     """Units: seconds since Kafka acknowledged the last record."""
 
     records: int
+    lake_seconds: float
     event_seconds: float
     figures_seconds: float
     load: float
@@ -53,7 +54,7 @@ async def bursts(number: int, runs: int, pause_seconds: float) -> list[Burst]:
                 bootstrap_servers=up.bootstrap, acks="all", linger_ms=5
             ) as producer:
                 for lap in range(number + 1):
-                    burst = await _measure(producer, up.topic, connection, _fleet(lap, runs))
+                    burst = await _measure(producer, up, connection, _fleet(lap, runs))
                     measured.append(burst)
                     await asyncio.sleep(pause_seconds)
     return measured[1:]  # the first one has the tables made
@@ -71,17 +72,21 @@ def _fleet(seed: int, runs: int) -> list[tuple[bytes, bytes]]:
 
 async def _measure(
     producer: AIOKafkaProducer,
-    topic: str,
+    up: Settings,
     connection: psycopg.Connection,
     records: list[tuple[bytes, bytes]],
 ) -> Burst:
-    load = os.getloadavg()[0]
+    load, root, topic = os.getloadavg()[0], up.home / "lake", up.topic
     for key, value in records[:-1]:
         await producer.send(topic, key=key, value=value)
     key, value = records[-1]
     last = await (await producer.send(topic, key=key, value=value))
     await producer.flush()
     began = time.perf_counter()
+
+    def is_in_lake() -> bool:
+        files = root.glob(f"*/events/*/*/p{last.partition:02}-*.parquet")
+        return any(int(each.stem.rpartition("-")[2]) >= last.offset for each in files)
 
     def is_there() -> bool:
         found = connection.execute(
@@ -94,8 +99,8 @@ async def _measure(
         found = connection.execute("select from runfold.stale_buckets limit 1")
         return found.rowcount == 0
 
-    event_seconds = _seconds_until(began, is_there)
-    return Burst(len(records), event_seconds, _seconds_until(began, is_counted), load)
+    seconds = [_seconds_until(began, each) for each in (is_in_lake, is_there, is_counted)]
+    return Burst(len(records), *seconds, load)
 
 
 def _seconds_until(began: float, holds: Callable[[], bool]) -> float:
@@ -154,6 +159,7 @@ def shown(measured: list[Burst]) -> Table:
     for name in ("p50", "p95", "max"):
         table.add_column(name, justify="right")
     for what, values in (
+        ("event in the lake, s", [each.lake_seconds for each in measured]),
         ("event in PostgreSQL, s", [each.event_seconds for each in measured]),
         ("figures computed, s", [each.figures_seconds for each in measured]),
         ("load before", [each.load for each in measured]),

@@ -99,8 +99,9 @@ async def _measure(
         found = connection.execute("select from runfold.stale_buckets limit 1")
         return found.rowcount == 0
 
-    seconds = [_seconds_until(began, each) for each in (is_in_lake, is_there, is_counted)]
-    return Burst(len(records), *seconds, load)
+    in_lake = _seconds_until(began, is_in_lake)
+    in_postgres = _seconds_until(began, is_there)
+    return Burst(len(records), in_lake, in_postgres, _seconds_until(began, is_counted), load)
 
 
 def _seconds_until(began: float, holds: Callable[[], bool]) -> float:

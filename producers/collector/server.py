@@ -92,8 +92,7 @@ async def serve(
 
     Raises: ConfigurationError where nobody can listen at an address.
     """
-    _spare_the_garbage_collector()
-    with ExitStack() as closing:
+    with _sparing_the_garbage_collector(), ExitStack() as closing:
         sockets = [closing.enter_context(listen(each)) for each in serving.addresses]
         door = None if serving.health is None else closing.enter_context(listen(serving.health))
         health_port = HealthPort(app, collector)
@@ -117,11 +116,21 @@ async def serve(
         await server.serve(sockets=sockets)
 
 
-def _spare_the_garbage_collector() -> None:
-    """Look for reference cycles rarely: there are few, and many objects that stay."""
+@contextmanager
+def _sparing_the_garbage_collector() -> Iterator[None]:
+    """Look for reference cycles rarely: there are few, and many objects that stay.
+
+    What stayed frozen would be there at the exit, where libraries complain of it.
+    """
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def listen(address: Address) -> socket.socket:

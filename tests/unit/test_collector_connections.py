@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -179,6 +180,16 @@ def test_the_bodies_of_all_requests_share_one_memory() -> None:
             assert collector.room.held_bytes == 0
 
     asyncio.run(main())
+
+
+def test_the_garbage_collector_is_as_it_was_when_all_is_over() -> None:
+    async def main() -> None:
+        async with served(Collector(HeldLog()), ConnectionLimits()):
+            assert gc.get_freeze_count() > before[1]
+
+    before = gc.get_threshold(), gc.get_freeze_count()
+    asyncio.run(main())
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 def test_what_does_not_end_while_it_drains_is_told_to_come_back() -> None:

@@ -82,7 +82,7 @@ class KeyLog:
             except BrokerUnavailable as error:
                 log.warning("the keys cannot be followed now", error=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
-            except Exception:
+            except Exception:  # a key that is revoked must not stay in force unseen
                 log.exception("the keys cannot be followed now")
                 await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -127,7 +127,7 @@ class RunsFollower:
             except (RunfoldError, sqlite3.Error, OSError) as error:
                 logger.warning("the log is not followed now", error=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
-            except Exception:
+            except Exception:  # nobody waits for this task: it must not end unseen
                 logger.exception("the log is not followed now")
                 await asyncio.sleep(_PAUSE_SECONDS)
 

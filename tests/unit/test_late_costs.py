@@ -204,7 +204,7 @@ async def test_what_is_known_only_later_is_asked_for_again_and_given_up_in_the_e
     assert openrouter.asked["half"] == 1
 
 
-async def test_an_outage_a_limit_and_a_lake_that_is_not_there_yet_cost_no_try(
+async def test_an_outage_a_limit_a_defect_and_a_lake_that_is_not_there_yet_cost_no_try(
     openrouter: FakeOpenRouter, tmp_path: Path
 ) -> None:
     openrouter.knows("gen-1", 1.0)
@@ -220,6 +220,8 @@ async def test_an_outage_a_limit_and_a_lake_that_is_not_there_yet_cost_no_try(
     def find(within: timedelta) -> list[Uncosted]:
         nonlocal looks
         looks += 1
+        if looks == 1:
+            raise ZeroDivisionError("a defect")
         if looks < 3:
             return list(uncosted(tmp_path / "none", within))
         return [Uncosted("h", "s1", "gen-1", NOON_US)]

@@ -134,6 +134,9 @@ class LateCosts:
             except (LakeUnavailable, QueryFailed, BrokerUnavailable) as error:
                 log.warning("costs wait", error=str(error).partition("\n")[0])
                 pause = backoff.next_seconds()
+            except Exception:  # nobody waits for this task: it must not end unseen
+                log.exception("costs wait")
+                pause = backoff.next_seconds()
             else:
                 backoff.reset()
             await asyncio.sleep(pause)

@@ -95,8 +95,8 @@ def name_beside(run_id: str, event_id: str) -> str:
 
 def plain_name(name: str, event_id: str) -> str:
     """Return the run id of a run that the log calls `name`: see `name_beside`."""
-    run_id, _, digest = name.rpartition("~")
-    return run_id if digest and name_beside(run_id, event_id) == name else name
+    run_id, mark, _ = name.rpartition("~")
+    return run_id if mark and name_beside(run_id, event_id) == name else name
 
 
 def metrics_of(metrics_json: Any) -> Iterator[tuple[str, float]]:

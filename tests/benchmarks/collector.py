@@ -220,15 +220,22 @@ async def post_then_get(port: int, seconds: float) -> dict[str, Answers]:
     return {"POST": post, "GET right after": get, "POST + GET": both}
 
 
-def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    """Return what a process and those below it have computed so far."""
-    ticks, rest = 0, [process.pid]
+def tree_of(pid: int) -> Iterator[Path]:
+    """Yield the folder in /proc of a process and of those below it."""
+    rest = [pid]
     while rest:
         folder = Path(f"/proc/{rest.pop()}")
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        yield folder
         for children in folder.glob("task/*/children"):
             rest += map(int, children.read_text().split())
+
+
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Return what a process and those below it have computed so far."""
+    ticks = 0
+    for folder in tree_of(process.pid):
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -2,13 +2,14 @@
 
 Run it with `python -m tests.benchmarks.collector_soak [--minutes N]`, which brings a Kafka of its
 own. Single runs, batches and spans are sent all the time; the memory is that of the collector's
-process (RSS), looked at every two seconds after a minute of warming up.
+processes (RSS), looked at every two seconds after a minute of warming up.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from rich.table import Table
 
 from runfold.deploy.embedded import KafkaOptions, KafkaServer, prepare_runtime
 from tests.benchmarks import report
-from tests.benchmarks.collector import collector_command, free_port, kinds, serving
+from tests.benchmarks.collector import collector_command, free_port, kinds, serving, tree_of
 from tests.benchmarks.http_load import Answers, load
 
 _WARM_UP_SECONDS = 60.0
@@ -28,11 +29,9 @@ _PARTS = 5
 
 
 def rss_mib(pid: int) -> float:
-    """Return how much memory a process has now."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise SystemExit("the collector has ended")
+    """Return how much memory a process and those below it have now."""
+    pages = sum(int((folder / "statm").read_text().split()[1]) for folder in tree_of(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
 
 
 async def soak(port: int, pid: int, seconds: float) -> tuple[list[Answers], list[float]]:

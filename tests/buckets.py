@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from urllib.request import Request, urlopen
 
 from runfold.sinks.object_path import ObjectPath
+from tests.ending_with_us import ending_with_us
 
 
 class S3Server:
@@ -43,7 +44,7 @@ class S3Server:
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     """Run a server for the time of a `with` block."""
-    command = [sys.executable, "-m", "tests.s3_server"]
+    command = ending_with_us([sys.executable, "-m", "tests.s3_server"])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None:

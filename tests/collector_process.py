@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 
 from runfold.schemas.codec.decoder import decode_event
 from runfold.schemas.event import Event
+from tests.ending_with_us import ending_with_us
 from tests.integration.stack_parts import WAIT_SECONDS, wait_until
 
 
@@ -108,7 +109,8 @@ class CollectorProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
-            return subprocess.Popen(self._command, stdout=output, stderr=output, env=self._told)
+            command = ending_with_us(self._command)
+            return subprocess.Popen(command, stdout=output, stderr=output, env=self._told)
 
     def _wait(self) -> None:
         wait_until(lambda: self._status.exists() or self._ended(), "it listens", workers=[self])

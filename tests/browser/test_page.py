@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import threading
 import time
@@ -23,6 +24,7 @@ from runfold.deploy.page.routes import page_routes
 from runfold.producers.collector.app import build_app
 from runfold.producers.collector.collector import Collector
 from runfold.producers.collector.log_writer import LogWriter
+from tests.ending_with_us import ending_with_us
 from tests.lakes_of_events import LakeOfEvents, event, now_us
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
@@ -44,7 +46,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     for each in (*_OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(each)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(programs[1])))
+    program = tmp_path_factory.mktemp("driver") / "chromedriver"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(ending_with_us([str(programs[1])]))} "$@"\n')
+    program.chmod(0o755)
+    driver = webdriver.Chrome(options=options, service=Service(str(program)))
     try:
         yield driver
     finally:

@@ -24,6 +24,7 @@ from runfold.schemas.topic import DEAD_LETTERS, EVENTS
 from runfold.sinks.lake_connection import lake_connection
 from runfold.sinks.object_path import LakePath
 from runfold.sinks.storage import at
+from tests.ending_with_us import ending_with_us
 from tests.independent_fold import COMPARED
 
 WAIT_SECONDS = 120.0
@@ -83,7 +84,7 @@ class WorkerProcess:
             "--flush-interval", "0.2", "--verbose", *options,
         ]  # fmt: skip
         with self.log.open("wb") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output)
+            self.process = subprocess.Popen(ending_with_us(command), stdout=output, stderr=output)
 
     def __enter__(self) -> WorkerProcess:
         return self

@@ -18,6 +18,7 @@ import pytest
 from runfold.deploy.embedded import KafkaServer
 from runfold.deploy.settings import running_stack
 from runfold.deploy.worker_status import read_status
+from tests.ending_with_us import ending_with_us
 from tests.integration.stack_parts import wait_until
 
 NOW = "2026-11-21T07:00:00Z"
@@ -45,9 +46,8 @@ class Home:
 
     def start(self, *words: str) -> None:
         with self._output.open("wb") as output:
-            self.up = subprocess.Popen(
-                self.command(*words), env=self.environment, stdout=output, stderr=output
-            )
+            command = ending_with_us(self.command(*words))
+            self.up = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
         wait_until(lambda: bool(running_stack(self.data)), "the stack is up", workers=[self])
 
     def said(self) -> str:

@@ -305,7 +305,7 @@ def main() -> None:
     arguments = parser.parse_args()
     command = " ".join(["python -m tests.benchmarks.collector", *sys.argv[1:]])
     machine = report.Machine(command, report.commit_of(Path(__file__).parents[2]))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)  # no figure is cut in a file
     table = Table(title="the collector, Kafka on the same machine", show_lines=False)
     for column in (
         "request", "server", "requests/s", "events/s", "p50 ms", "p95 ms", "p99 ms", "CPU µs/event",

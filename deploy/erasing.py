@@ -7,7 +7,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from runfold.deploy.letter_erasing import erase_letters, letters_of
@@ -18,7 +20,10 @@ from runfold.deploy.settings import Settings
 from runfold.processors.topic_watch import describe_topic
 from runfold.producers.client_settings import find_journal_dir
 from runfold.producers.journal_contents import journal_mentions, mentioning
+from runfold.producers.journal_publisher import JournalPublisher
+from runfold.producers.orphans import ship_orphan, waiting_orphans
 from runfold.producers.rejected import erase_rejected
+from runfold.producers.shipping import ShippedCounts
 from runfold.schemas.errors import BrokerUnavailable, ConfigurationError, LakeUnavailable
 from runfold.sinks.erasure.finding import all_sessions, runs_of_subject, session_of
 from runfold.sinks.erasure.record import (
@@ -36,6 +41,7 @@ from runfold.sinks.postgres import open_exporter
 from runfold.sinks.postgres.erasing import erase_runs, stored_runs
 
 _WAIT_SECONDS = 60.0
+_SHIPPING_PATIENCE = timedelta(seconds=15)
 _PASSES = 10
 
 OnStep = Callable[[str], None]
@@ -53,14 +59,15 @@ class Subject:
 def erase(settings: Settings, subject: Subject, *, on_step: OnStep) -> Erasure:
     """Remove what is stored of a subject; return what is noted of it.
 
-    Shape: of journals only what was rejected is removed; see `find_left`.
+    Shape: journals that dead processes of this machine left for this Kafka are shipped first, and
+    of the others only what was rejected is removed; see `find_left`.
     Delivery: broken off anywhere, it is gone on with when it is repeated; safe beside workers.
     Raises: ConfigurationError where nothing is known of the subject; LakeUnavailable where workers
     have not taken the log over; BrokerUnavailable, PostgresUnavailable (retry).
     """
     root = settings.lake_dir
     check_lake(root)
-    ends = _wait_for_lake(settings, on_step)
+    ends = _all_in_lake(settings, on_step)
     on_step("looking for runs")
     known = find_erasure(root, subject.by, subject.name)
     runs = runs_of_subject(root, subject.by, subject.name)
@@ -77,7 +84,7 @@ def erase_again(settings: Settings, *, on_step: OnStep) -> list[Erasure]:
     that were erased. Raises: as `erase`.
     """
     check_lake(settings.lake_dir)
-    ends = _wait_for_lake(settings, on_step)
+    ends = _all_in_lake(settings, on_step)
     return [
         _carry_out(settings, replace(erasure, offsets=ends), name, on_step)
         for erasure, name in _known_erasures(settings, on_step)
@@ -109,6 +116,34 @@ def _carry_out(settings: Settings, erasure: Erasure, name: str | None, on_step: 
 
 def _with_removed(erasure: Erasure, more: Counter[str]) -> Erasure:
     return replace(erasure, removed=dict(Counter(erasure.removed) + more))
+
+
+def _all_in_lake(settings: Settings, on_step: OnStep) -> dict[str, dict[str, int]]:
+    """Bring what dead processes have left to the log, and the log to the lake; see below."""
+    on_step("journals that dead processes left")
+    asyncio.run(_ship_orphans(settings))
+    return _wait_for_lake(settings, on_step)
+
+
+async def _ship_orphans(settings: Settings) -> None:
+    """Ship the journals that are for this Kafka; one that cannot be read stays, and is found."""
+    folders = [
+        folder
+        for each in _journal_dirs(settings)
+        for folder, owner in waiting_orphans(each).items()
+        if owner is None or owner.broker in (None, settings.bootstrap)
+    ]
+    if not folders:
+        return
+    async with JournalPublisher(
+        settings.bootstrap,
+        topic=settings.topic,
+        schema_registry=settings.schema_registry,
+        patience=_SHIPPING_PATIENCE,
+    ) as publisher:
+        for folder in folders:
+            with suppress(OSError):
+                await ship_orphan(folder, publisher, ShippedCounts())
 
 
 def _wait_for_lake(settings: Settings, on_step: OnStep) -> dict[str, dict[str, int]]:

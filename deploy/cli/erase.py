@@ -64,16 +64,16 @@ def erase(
 ) -> None:
     """Remove every run of a session, a user or a host, and all sub-runs, for good.
 
-    From the lake (events, all sets of states, documents), PostgreSQL, the dead letters, what the
-    journals of this machine keep as rejected, and Kafka, whose topic is cut off where the lake has
-    taken it over: replays are from the lake then. Workers must run or have caught up. Safe to
-    interrupt and to repeat. A receipt is kept in the lake, with hashes instead of names; `runfold
-    audit` counts what was erased and finds no hole.
+    From the lake (events, all sets of states, documents), PostgreSQL, the dead letters, the
+    journals that dead processes of this machine left (they are shipped first) or keep as rejected,
+    and Kafka, whose topic is cut off where the lake has taken it over: replays are from the lake
+    then. Workers must run. Safe to interrupt and to repeat. A receipt is kept in the lake, with
+    hashes instead of names; `runfold audit` counts what was erased and finds no hole.
 
-    Stop the agents of the subject first and ship their journals (`runfold ship`). Not reached:
-    backups, journals of other machines and of living processes. What comes from them later is not
-    refused: `runfold erase --again` removes it, of a session all, of a user or a host, who may come
-    back, the runs that were erased. Run it daily, as you do `runfold retention`.
+    Stop the agents of the subject first. Not reached: backups, journals of other machines and of
+    living processes. What comes from them later is not refused: `runfold erase --again` removes it,
+    of a session all, of a user or a host, who may come back, the runs that were erased. Run it
+    daily, as you do `runfold retention`.
     """
     from runfold.deploy.erasing import Subject, erase_again, find_left, find_left_of_all
     from runfold.deploy.erasing import erase as erase_subject

@@ -11,11 +11,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
+
 from runfold.deploy.embedded import KafkaServer
 from runfold.deploy.erasing import OnStep, Subject, erase, find_left
 from runfold.deploy.log_lag import log_bounds
 from runfold.deploy.settings import Settings
 from runfold.producers.demo import DemoRecord, generate_fleet
+from runfold.producers.journal import Journal, JournalLimits
+from runfold.producers.journal_folder import Owner
 from runfold.producers.rejected import keep_rejected
 from runfold.sinks.erasure.record import Erasure
 from runfold.sinks.postgres import open_exporter
@@ -53,6 +57,22 @@ def erased_in_the_end(settings: Settings, subject: Subject) -> tuple[Erasure, in
         except Crashed:
             continue
     raise AssertionError("it never ended")
+
+
+def leave_journal(settings: Settings, runs: list[str], *, session: str) -> None:
+    """Leave what a process recorded that died offline: an event of each run, of which the second
+    is of the session, and known of nowhere else."""
+    owner = Owner(f"rf{0:020x}", 1, settings.bootstrap)
+    journal = Journal(settings.home / "journal", owner, JournalLimits())
+    for at, run_id in enumerate(runs):
+        event = {
+            "event_id": f"offline-{run_id}",
+            "run_id": run_id,
+            "event_type": "custom",
+            "occurred_at": int(NOW.timestamp() * 1e6),
+        }
+        journal.append(orjson.dumps({**event, "session_id": session} if at == 1 else event) + b"\n")
+    journal.close()
 
 
 def runfold(settings: Settings, *words: str) -> tuple[int, str]:
@@ -106,11 +126,15 @@ def test_nothing_is_left_of_a_run_wherever_its_erasure_was_broken_off(
         (tmp_path / "journal").mkdir()
         for line in (b'{"run_id":"%b","x":' % run_id.encode(), b"of nobody"):
             keep_rejected(tmp_path / "journal", line, reason="bad_body", message="no event")
+        [other] = lake.rows(f"select any_value(run_id) from runs where run_id <> '{run_id}'")
+        leave_journal(settings, [run_id, "begun offline", *other], session=run_id)
 
         done, deaths = erased_in_the_end(settings, subject)
         assert deaths > 5
         assert done.removed["dead letters"] >= 1
         assert done.removed["rejected lines of journals"] == 1
+        query = f"select count(*) from events where event_id = 'offline-{other[0]}'"
+        assert lake.rows(query) == [(1,)]
         code, said = runfold(settings, "erase", "--session", run_id, "--verify")
         assert (code, "nothing is left" in said) == (0, True), said
         assert 0 < len(rows_of(database, RUNS)) < others
@@ -131,7 +155,7 @@ def test_nothing_is_left_of_a_run_wherever_its_erasure_was_broken_off(
             DemoRecord(0, event={**event, "event_id": "of a journal that came late"}),
             DemoRecord(0, event={**event, **new_run}),
         ]
-        put(late, len(records) + 2)
+        put(late, len(records) + 5)
         code, said = runfold(settings, "erase", "--session", run_id, "--verify")
         assert (code, "left in lake" in said, "left in kafka" in said) == (1, True, True), said
         code, said = runfold(settings, "erase", "--again", "--verify")
@@ -145,7 +169,7 @@ def test_nothing_is_left_of_a_run_wherever_its_erasure_was_broken_off(
         assert (code, "erasure" in said) == (0, False), said  # nothing came back
 
         others_again = [each for each in records if each is not bad]
-        put(others_again[-50:], len(records) + 52)
+        put(others_again[-50:], len(records) + 55)
         code, said = runfold(settings, "retention", "--events", "keep", "--kafka", "0s", "--yes")
         assert (code, "50 records deleted" in said) == (0, True), said
         assert runfold(settings, "audit")[0] == 0

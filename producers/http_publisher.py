@@ -16,9 +16,8 @@ import orjson
 
 from runfold.producers.client_settings import without_login
 from runfold.producers.http_exchange import Answer, post
-from runfold.producers.publisher import EventFields, Refused, is_url
+from runfold.producers.publisher import EventFields, Refused, is_url, within_limit
 from runfold.schemas.errors import BrokerUnavailable, CollectorBusy, EventRejected
-from runfold.schemas.topic import EVENTS
 from runfold.schemas.vocabulary import DeadLetterReason
 
 EVENTS_PATH = "/api/v1/events"
@@ -88,10 +87,7 @@ class HttpPublisher:
             raise EventRejected(DeadLetterReason.MISSING_ID, "the event has no id")
         if "attributes" in fields:
             fields["attributes"] = orjson.Fragment(fields["attributes"])
-        line = orjson.dumps(fields)
-        if len(line) > EVENTS.max_event_bytes:
-            message = f"{len(line)} bytes, more than the {EVENTS.max_event_bytes} of an event"
-            raise EventRejected(DeadLetterReason.TOO_LARGE, message)
+        line = within_limit(orjson.dumps(fields))
         self._lines.append(_Line(event_id, line))
         self._size_bytes += len(line)
         if self._size_bytes >= _BATCH_BYTES or len(self._lines) >= _BATCH_EVENTS:

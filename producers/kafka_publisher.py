@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Self
 
 from runfold.producers.kafka_errors import broker_errors, unavailable
 from runfold.producers.kafka_producer import Partitioner, discard_producer, open_producer
-from runfold.producers.publisher import EventFields, Refused
+from runfold.producers.publisher import EventFields, Refused, within_limit
 from runfold.schemas.codec.confluent import RegistryIds
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.framing import confluent_header
 from runfold.schemas.codec.registry import latest
-from runfold.schemas.errors import BrokerUnavailable, EventRejected
+from runfold.schemas.errors import BrokerUnavailable
 from runfold.schemas.topic import EVENTS
-from runfold.schemas.vocabulary import DeadLetterReason
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
@@ -83,10 +82,7 @@ class KafkaPublisher:
         """Hand over one event; see `Publisher`."""
         if self._failure is not None:
             raise self._failure
-        value = self._encode(event)
-        if len(value) > EVENTS.max_event_bytes:
-            message = f"{len(value)} bytes, more than the {EVENTS.max_event_bytes} of an event"
-            raise EventRejected(DeadLetterReason.TOO_LARGE, message)
+        value = within_limit(self._encode(event))
         producer = self._producer or await self._connected()
         run_id = event["run_id"]
         partition, key = self._places.get(run_id) or self._place(run_id)

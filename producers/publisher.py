@@ -8,12 +8,22 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from runfold.schemas.errors import EventRejected
+from runfold.schemas.topic import EVENTS
+from runfold.schemas.vocabulary import DeadLetterReason
 
 EventFields = Mapping[str, Any]
 """The set fields of one event by name; `occurred_at` in microseconds since 1970 UTC."""
 
 Refused = Mapping[str, EventRejected]
 """Why an event can never be sent, by its id."""
+
+
+def within_limit(value: bytes) -> bytes:
+    """Return an event's bytes. Raises: EventRejected where they are more than an event may have."""
+    if len(value) > EVENTS.max_event_bytes:
+        message = f"{len(value)} bytes, more than the {EVENTS.max_event_bytes} of an event"
+        raise EventRejected(DeadLetterReason.TOO_LARGE, message)
+    return value
 
 
 class Publisher(Protocol):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 from runfold.producers.collector.access import Caller
-from runfold.producers.publisher import EventFields
+from runfold.producers.publisher import EventFields, within_limit
 from runfold.schemas.codec.encoder import SparseEncoder
 from runfold.schemas.codec.registry import latest
 from runfold.schemas.errors import EventRejected
-from runfold.schemas.topic import EVENTS
 from runfold.schemas.vocabulary import DeadLetterReason
 
 Record = tuple[bytes, bytes]
@@ -30,13 +29,10 @@ def record_of(event: EventFields, caller: Caller) -> Record | EventRejected:
         bound = {"project": caller.project, "host": caller.host}
         event = {**event, **{name: value for name, value in bound.items() if value is not None}}
     try:
-        value = _encoder()(event)
+        value = within_limit(_encoder()(event))
     except EventRejected as error:
         return error
-    if len(value) <= EVENTS.max_event_bytes:
-        return event["run_id"].encode(), value
-    message = f"{len(value)} bytes, more than the {EVENTS.max_event_bytes} of an event"
-    return EventRejected(DeadLetterReason.TOO_LARGE, message)
+    return event["run_id"].encode(), value
 
 
 @cache
